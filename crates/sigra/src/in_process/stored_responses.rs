@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,6 +13,8 @@ use axum::{
 };
 use http::response::Parts;
 use tokio::sync::watch;
+
+use super::addresses::network;
 
 /// How long a response to a request with an idempotency key is kept.
 const NAMED: Duration = Duration::from_secs(10);
@@ -33,6 +36,12 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// The maximum number of different requests.
 const MAX_ENTRIES: usize = 1024;
+
+/// The maximum number of different requests from one network, so that no client takes the places of all.
+const MAX_OF_NETWORK: usize = 32;
+
+/// The maximum number of different requests from clients without a known IP address.
+const MAX_OF_UNKNOWN: usize = 512;
 
 /// A digest of what two requests must have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +92,8 @@ enum Progress {
 
 /// A request and its repetitions.
 struct Entry {
+    /// Where the client is, as rate limits of IP addresses count it.
+    network: Option<IpAddr>,
     cookies: SentCookies,
     progress: watch::Sender<Progress>,
     presses: Mutex<Presses>,
@@ -117,6 +128,8 @@ pub(crate) struct StoredResponses(Arc<Mutex<Table>>);
 
 struct Table {
     entries: HashMap<Key, Arc<Entry>>,
+    /// The number of entries of each network.
+    of_network: HashMap<Option<IpAddr>, usize>,
     bytes: usize,
     /// How long a response is kept, with an idempotency key and without.
     keep: (Duration, Duration),
@@ -124,7 +137,30 @@ struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self { entries: HashMap::new(), bytes: 0, keep: (NAMED, UNNAMED) }
+        Self { entries: HashMap::new(), of_network: HashMap::new(), bytes: 0, keep: (NAMED, UNNAMED) }
+    }
+}
+
+impl Table {
+    fn has_place_for(&self, network: Option<IpAddr>) -> bool {
+        let most = if network.is_some() { MAX_OF_NETWORK } else { MAX_OF_UNKNOWN };
+        let of_network = self.of_network.get(&network).copied().unwrap_or_default();
+        self.entries.len() < MAX_ENTRIES && of_network < most
+    }
+
+    fn insert(&mut self, key: Key, entry: Arc<Entry>) {
+        *self.of_network.entry(entry.network).or_default() += 1;
+        self.entries.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        if let Some(left) = self.of_network.get_mut(&entry.network) {
+            *left -= 1;
+            if *left == 0 {
+                self.of_network.remove(&entry.network);
+            }
+        }
     }
 }
 
@@ -132,28 +168,30 @@ impl Default for Table {
 pub(crate) enum Place {
     First(First),
     Repeat(Repeat),
-    /// The table is full.
+    /// The table has no place for another request of this client.
     Full,
 }
 
 impl StoredResponses {
-    /// Returns the place of a request.
-    pub(crate) fn place(&self, key: Key, cookies: &SentCookies) -> Place {
+    /// Returns the place of a request of a client.
+    pub(crate) fn place(&self, key: Key, cookies: &SentCookies, client: Option<IpAddr>) -> Place {
         let mut table = self.table();
         if let Some(entry) = table.entries.get(&key) {
             entry.arrive();
             return Place::Repeat(Repeat { is_named: key.is_named, entry: entry.clone() });
         }
-        if table.entries.len() >= MAX_ENTRIES {
+        let network = client.map(network);
+        if !table.has_place_for(network) {
             return Place::Full;
         }
         let entry = Arc::new(Entry {
+            network,
             cookies: cookies.clone(),
             progress: watch::Sender::new(Progress::Working),
             presses: Mutex::default(),
         });
         entry.arrive();
-        table.entries.insert(key, entry.clone());
+        table.insert(key, entry.clone());
         Place::First(First { stored: self.clone(), key, entry, is_published: false })
     }
 
@@ -196,7 +234,7 @@ impl First {
             tokio::time::sleep(keep).await;
             let Some(stored) = stored.upgrade().map(StoredResponses) else { return };
             let mut table = stored.table();
-            table.entries.remove(&key);
+            table.remove(&key);
             table.bytes -= size;
         });
     }
@@ -206,7 +244,7 @@ impl Drop for First {
     fn drop(&mut self) {
         self.entry.leave();
         if !self.is_published {
-            self.stored.table().entries.remove(&self.key);
+            self.stored.table().remove(&self.key);
             self.entry.progress.send_replace(Progress::Gone);
         }
     }
@@ -259,7 +297,7 @@ mod tests {
     }
 
     fn first(stored: &StoredResponses, name: u8) -> Option<First> {
-        match stored.place(key(name), &cookies()) {
+        match stored.place(key(name), &cookies(), Some([192, 0, 2, name].into())) {
             Place::First(first) => Some(first),
             Place::Repeat(_) | Place::Full => None,
         }
@@ -270,7 +308,7 @@ mod tests {
         let stored = StoredResponses::default();
         stored.table().keep.0 = Duration::from_millis(200);
         first(&stored, 1).expect("nothing is kept").publish(stored_response(3));
-        let Place::Repeat(repeat) = stored.place(key(1), &cookies()) else { panic!("it is forgotten") };
+        let Place::Repeat(repeat) = stored.place(key(1), &cookies(), None) else { panic!("it is forgotten") };
         assert!(repeat.response(&cookies()).await.is_some());
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(stored.table().bytes, 0);
@@ -281,7 +319,7 @@ mod tests {
     async fn a_repeat_does_the_work_if_the_first_request_ends_without_a_response() {
         let stored = StoredResponses::default();
         let working = first(&stored, 1);
-        let Place::Repeat(repeat) = stored.place(key(1), &cookies()) else { panic!("it is not known") };
+        let Place::Repeat(repeat) = stored.place(key(1), &cookies(), None) else { panic!("it is not known") };
         drop(working);
         assert!(repeat.response(&cookies()).await.is_none());
         assert!(stored.table().entries.is_empty());
@@ -294,16 +332,29 @@ mod tests {
             first(&stored, name).expect("a place").publish(stored_response(MAX_BODY));
         }
         assert_eq!(stored.table().bytes, MAX_BYTES);
-        let (kept, many) = (stored.table().entries.len(), MAX_ENTRIES as u32);
-        assert_eq!(kept * MAX_BODY, MAX_BYTES);
-        let working: Vec<_> = (0..many)
-            .map(|number| {
-                let mut digest = [0; 32];
-                digest[..4].copy_from_slice(&number.to_be_bytes());
-                stored.place(Key { digest, is_named: false }, &cookies())
-            })
-            .collect();
+        assert_eq!(stored.table().entries.len() * MAX_BODY, MAX_BYTES);
+        let working: Vec<_> = (0..MAX_ENTRIES as u32).map(|number| place(&stored, number, number)).collect();
         assert!(matches!(working.last(), Some(Place::Full)));
         assert_eq!(stored.table().entries.len(), MAX_ENTRIES);
+    }
+
+    /// Returns the place of a request of a client.
+    fn place(stored: &StoredResponses, number: u32, client: u32) -> Place {
+        let mut digest = [0xff; 32];
+        digest[..4].copy_from_slice(&number.to_be_bytes());
+        let client = Some(std::net::Ipv4Addr::from_bits(client).into());
+        stored.place(Key { digest, is_named: true }, &cookies(), client)
+    }
+
+    #[tokio::test]
+    async fn a_client_with_many_requests_leaves_places_to_others() {
+        let stored = StoredResponses::default();
+        let many: Vec<Place> = (0..2000).map(|number| place(&stored, number, 1)).collect();
+        let taken = many.iter().filter(|place| matches!(place, Place::First(_))).count();
+        assert_eq!(taken, MAX_OF_NETWORK);
+        assert!(matches!(place(&stored, 5000, 2), Place::First(_)));
+        drop(many);
+        assert!(matches!(place(&stored, 6000, 1), Place::First(_)), "its places are free again");
+        assert!(stored.table().of_network.is_empty());
     }
 }

@@ -1,8 +1,19 @@
 //! Double clicks, and requests that are sent again.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+};
 use sigra::{
     IdempotencyKey,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_redirected_to, assert_status},
@@ -179,11 +190,30 @@ async fn a_client_can_send_the_idempotency_key_in_a_header() {
     let key = key();
     let confirm = || {
         let request = Request::post("/renew").header("idempotency-key", &key);
-        request.body(axum::body::Body::empty()).expect("a request")
+        request.body(Body::empty()).expect("a request")
     };
     let again = program.fork();
     let (first, second) = (program.send(confirm()).await, again.send(confirm()).await);
     assert_eq!(first.status(), second.status());
     assert_eq!(token(&program).hash(), token(&again).hash());
     assert_eq!(who(&again).await, user.email);
+}
+
+/// Otherwise requests that do nothing would take the places of those that do something.
+#[tokio::test]
+async fn a_request_that_no_route_handles_is_not_kept() {
+    let host = Host::new().await;
+    let tries = Arc::<AtomicUsize>::default();
+    let counted = tries.clone();
+    let nowhere = async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        StatusCode::NOT_FOUND
+    };
+    let router = Router::new().fallback(nowhere).layer(host.sigra().idempotency());
+    let (browser, key) = (TestClient::new(router), key());
+    for _ in 0..2 {
+        let request = Request::post("/nowhere").header("idempotency-key", &key).body(Body::empty()).unwrap();
+        assert_status(&browser.send(request).await, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
 }

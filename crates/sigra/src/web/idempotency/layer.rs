@@ -139,8 +139,8 @@ where
         Ok(Sent::Once(request)) => return inner.oneshot(request).await,
         Err(refused) => return Ok(refused),
     };
-    let Repeatable { request, key, cookies } = repeatable;
-    match sigra.parts.stored_responses.place(key, &cookies) {
+    let Repeatable { request, key, cookies, client } = repeatable;
+    match sigra.parts.stored_responses.place(key, &cookies, client) {
         Place::First(place) => {
             // After a double click, a browser disconnects the first request and shows the response to the second.
             let abandoned = sigra.parts.abandoned.clone();
@@ -162,8 +162,9 @@ where
 async fn keep<U: AuthUser>(sigra: &Sigra<U>, response: Response, place: First) -> Response {
     let status = response.status();
     let again_is_right = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    let is_nowhere = status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED;
     let is_small = response.body().size_hint().upper().is_some_and(|size| size <= MAX_BODY as u64);
-    if again_is_right || !is_small {
+    if again_is_right || is_nowhere || !is_small {
         return response;
     }
     let (parts, body) = response.into_parts();

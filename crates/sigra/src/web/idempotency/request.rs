@@ -1,5 +1,7 @@
 //! Which requests can be repeats, and when two are the same.
 
+use std::net::IpAddr;
+
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -51,6 +53,7 @@ pub(super) struct Repeatable {
     pub request: Request,
     pub key: Key,
     pub cookies: SentCookies,
+    pub client: Option<IpAddr>,
 }
 
 /// Returns whether the body must be read to decide.
@@ -80,10 +83,11 @@ impl Repeatable {
         }
         let cookies = cookies(&parts.headers);
         let sender = Sender::of(&Request::from_parts(parts.clone(), ()), &sigra.parts.config.trusted_proxies);
-        let client = sender.client().ip.map(|ip| ip.to_string()).unwrap_or_default();
-        let digest = digest(&parts, &client, &body, if is_named { &[] } else { &cookies.0 });
+        let client = sender.client().ip;
+        let address = client.map(|ip| ip.to_string()).unwrap_or_default();
+        let digest = digest(&parts, &address, &body, if is_named { &[] } else { &cookies.0 });
         let request = Request::from_parts(parts, Body::from(body));
-        Ok(Sent::Repeatable(Self { request, key: Key { digest, is_named }, cookies }))
+        Ok(Sent::Repeatable(Self { request, key: Key { digest, is_named }, cookies, client }))
     }
 }
 
