@@ -2,7 +2,7 @@
 //!
 //! The attempts on an account are counted in the database, by its clock, so that the count survives a restart and all
 //! processes share it. An attacker can use this to slow down any user, but can't lock them out: the delay has a
-//! maximum, a success ends it, and a known browser has its own count.
+//! maximum, a success ends it, and a known browser has its own count. When you rotate the secret, all counts start again.
 //!
 //! # Known browsers
 //!
@@ -17,8 +17,6 @@
 //! user together have 100 failures in a row, which is what NIST SP 800-63B-4 section 3.2.2 allows.
 
 use std::{fmt::Display, time::Duration};
-
-use sha2::{Digest, Sha256};
 
 use crate::{
     base::{error::Error, telemetry},
@@ -84,7 +82,7 @@ impl<U: AuthUser> Limits<'_, U> {
     ///
     /// [`Error::TooManyAttempts`].
     pub async fn check(self, limit: Limit, purpose: &str, account: &str) -> Result<(), Error> {
-        self.count(limit, &key(&[purpose, account])).await
+        self.count(limit, &self.key(&[purpose, account])).await
     }
 
     /// Like [`check`](Self::check), but in the host's own transaction: a rollback takes the attempt back. Use it for
@@ -101,7 +99,7 @@ impl<U: AuthUser> Limits<'_, U> {
         account: &str,
     ) -> Result<(), Error> {
         match self.sigra.parts.config.rate_limits {
-            true => self.attempt(conn, limit, &key(&[purpose, account])).await,
+            true => self.attempt(conn, limit, &self.key(&[purpose, account])).await,
             false => Ok(()),
         }
     }
@@ -112,7 +110,7 @@ impl<U: AuthUser> Limits<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn forget(self, purpose: &str, account: &str) -> Result<(), Error> {
-        self.forget_key(&key(&[purpose, account])).await
+        self.forget_key(&self.key(&[purpose, account])).await
     }
 
     /// Counts a login attempt, before it is made: separately for a [known browser](self#known-browsers), and together
@@ -162,7 +160,7 @@ impl<U: AuthUser> Limits<'_, U> {
             return attempt.await;
         }
         let known = self.sigra.known_browser(session, user).await?;
-        let strangers = log_in_key(STRANGERS, account);
+        let strangers = self.log_in_key(account);
         let counted = self.count_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await?;
         let (written, result) = tokio::join!(counted.commit(), attempt);
         written?;
@@ -196,10 +194,9 @@ impl<U: AuthUser> Limits<'_, U> {
             true => None,
             false => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?,
         };
-        let own = known.as_ref().map(|known| known_key("log in", known));
-        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| log_in_key(STRANGERS, account)))
-            .await?;
-        store::attempts::forget::<U::Database>(conn, &all_known_key("log in", user)).await?;
+        let own = known.as_ref().map(|known| self.known_key("log in", known));
+        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| self.log_in_key(account))).await?;
+        store::attempts::forget::<U::Database>(conn, &self.all_known_key("log in", user)).await?;
         Ok(())
     }
 
@@ -211,7 +208,7 @@ impl<U: AuthUser> Limits<'_, U> {
         }
         let known = self.sigra.known_browser(session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
-        let strangers = second_factor_key(user);
+        let strangers = self.second_factor_key(user);
         self.count_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await?.commit().await
     }
 
@@ -224,9 +221,10 @@ impl<U: AuthUser> Limits<'_, U> {
     ) -> Result<(), Error> {
         let known = self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
-        let own = known.as_ref().map(|known| known_key("second factor", known));
-        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| second_factor_key(user))).await?;
-        store::attempts::forget::<U::Database>(conn, &all_known_key("second factor", user)).await?;
+        let own = known.as_ref().map(|known| self.known_key("second factor", known));
+        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| self.second_factor_key(user)))
+            .await?;
+        store::attempts::forget::<U::Database>(conn, &self.all_known_key("second factor", user)).await?;
         Ok(())
     }
 
@@ -242,8 +240,8 @@ impl<U: AuthUser> Limits<'_, U> {
     ) -> Result<Transaction<U>, Error> {
         let Some(known) = known else { return self.begin_count(limit, strangers).await };
         // Like a login that forgets these counters, it locks that of the browser first.
-        let mut tx = self.begin_count(limit, &known_key(purpose, known)).await?;
-        match self.attempt(&mut tx, Limit::KNOWN_BROWSERS, &all_known_key(purpose, &known.user)).await {
+        let mut tx = self.begin_count(limit, &self.known_key(purpose, known)).await?;
+        match self.attempt(&mut tx, Limit::KNOWN_BROWSERS, &self.all_known_key(purpose, &known.user)).await {
             Ok(()) => Ok(tx),
             Err(Error::TooManyAttempts { .. }) => {
                 tx.commit().await?;
@@ -277,7 +275,7 @@ impl<U: AuthUser> Limits<'_, U> {
     pub(crate) async fn exhaust_log_ins(self, account: &str) -> Result<(), Error> {
         let mut conn = self.sigra.pool().acquire().await?;
         for _ in 0..Limit::LOG_IN.free {
-            self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(STRANGERS, account)).await?;
+            self.attempt(&mut conn, Limit::LOG_IN, &self.log_in_key(account)).await?;
         }
         Ok(())
     }
@@ -326,43 +324,37 @@ fn check(addresses: &Addresses, client: &Client) -> Result<(), Error> {
 /// Stands for all unknown browsers, in place of the ID of a browser.
 const STRANGERS: &str = "";
 
-/// Returns the key of login attempts. It has one part more than the keys of
-/// [`Limits::check`](crate::limits::Limits::check), so that it differs from every purpose of the host.
-fn log_in_key(browser: &str, account: &str) -> [u8; 32] {
-    key(&["log in", browser, account])
-}
+/// The keys of counters: HMACs, because anyone could compute a plain hash of an email address and look for it in a copy
+/// of the database.
+impl<U: AuthUser> Limits<'_, U> {
+    /// Returns the key of login attempts. It has one part more than the keys of
+    /// [`Limits::check`](crate::limits::Limits::check), so that it differs from every purpose of the host.
+    fn log_in_key(self, account: &str) -> [u8; 32] {
+        self.key(&["log in", STRANGERS, account])
+    }
 
-/// Returns the key of second factors, in unknown browsers.
-fn second_factor_key(user: &impl Display) -> [u8; 32] {
-    key(&["second factor", STRANGERS, &user.to_string()])
-}
+    /// Returns the key of second factors, in unknown browsers.
+    fn second_factor_key(self, user: &impl Display) -> [u8; 32] {
+        self.key(&["second factor", STRANGERS, &user.to_string()])
+    }
 
-/// Returns the key of one known browser.
-fn known_key<Id>(purpose: &str, known: &Browser<Id>) -> [u8; 32] {
-    key(&[purpose, "known browser", &known.id.to_string()])
-}
+    /// Returns the key of one known browser.
+    fn known_key(self, purpose: &str, known: &Browser<U::Id>) -> [u8; 32] {
+        self.key(&[purpose, "known browser", &known.id.to_string()])
+    }
 
-/// Returns the key of all known browsers of a user.
-fn all_known_key(purpose: &str, user: &impl Display) -> [u8; 32] {
-    key(&[purpose, "all known browsers", &user.to_string()])
-}
+    /// Returns the key of all known browsers of a user.
+    fn all_known_key(self, purpose: &str, user: &impl Display) -> [u8; 32] {
+        self.key(&[purpose, "all known browsers", &user.to_string()])
+    }
 
-fn key(parts: &[&str]) -> [u8; 32] {
-    let parts = parts.iter().map(|part| Sha256::digest(part.as_bytes()));
-    parts.fold(Sha256::new(), |key, part| key.chain_update(part)).finalize().into()
+    /// Returns the key of a counter, by the newest secret only: looking for the counters of older ones would take more
+    /// statements.
+    fn key(self, parts: &[&str]) -> [u8; 32] {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        self.sigra.parts.limit_keys.mac(&parts)
+    }
 }
 
 /// The age at which a counter is deleted: 48 hours, longer than every limit of the library remembers attempts.
 pub(crate) const FORGOTTEN: Duration = Duration::from_secs(60).saturating_mul(60 * 48);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_of_different_parts_differ() {
-        assert_ne!(key(&["ab", "c", ""]), key(&["a", "bc", ""]));
-        assert_ne!(key(&["a", "c", "b"]), key(&["a", "b", "c"]));
-        assert_ne!(key(&["log in", "ada"]), log_in_key(STRANGERS, "ada"));
-    }
-}

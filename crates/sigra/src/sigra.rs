@@ -7,14 +7,19 @@ use std::{fmt, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 
-#[cfg(any(feature = "device-bound", feature = "oauth-server"))]
-use crate::base::keys::SigningKeys;
 #[cfg(feature = "live")]
 use crate::in_process::connections::LiveConnections;
 #[cfg(feature = "passkeys")]
 use crate::model::relying_party::RelyingParty;
 use crate::{
-    base::{config_error::ConfigError, error::Error, keys::EncryptionKeys, origin::OwnOrigins, task::Task, telemetry},
+    base::{
+        config_error::ConfigError,
+        error::Error,
+        keys::{EncryptionKeys, SigningKeys},
+        origin::OwnOrigins,
+        task::Task,
+        telemetry,
+    },
     browser::{cookie_session::AnyParts, cookies::Cookies},
     cache::scopes::ScopeCache,
     config::Config,
@@ -138,6 +143,8 @@ pub(crate) struct Parts<U: AuthUser> {
     pub addresses_of_programs: Addresses,
     pub stored_responses: StoredResponses,
     pub encryption_keys: EncryptionKeys,
+    /// Derive the keys that attempts on accounts are counted by.
+    pub limit_keys: SigningKeys,
     #[cfg(feature = "oauth-server")]
     pub oauth_keys: SigningKeys,
     #[cfg(feature = "passkeys")]
@@ -185,6 +192,7 @@ impl<U: AuthUser> Sigra<U> {
             addresses_of_programs: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             stored_responses: StoredResponses::default(),
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
+            limit_keys: SigningKeys::derive(&config.secrets, "sigra limits"),
             #[cfg(feature = "oauth-server")]
             oauth_keys: SigningKeys::derive(&config.secrets, "sigra oauth server"),
             #[cfg(feature = "passkeys")]
@@ -216,7 +224,7 @@ impl<U: AuthUser> Sigra<U> {
         &self.parts.pool
     }
 
-    /// Waits for the requests that are still running although [their client
+    /// Waits for the requests and commits that are still running although [their client
     /// disconnected](crate::scope::FetchCurrentScopeLayer).
     ///
     /// Call it at a shutdown, after the server has stopped, with a time limit of your own. Tests can use it too.

@@ -157,6 +157,14 @@ pub(crate) struct SigningKeys {
     older: Vec<SigningKey>,
 }
 
+/// Returns the MAC of a value that has parts. It contains their lengths, so that no two lists of parts have the same.
+fn mac(key: &SigningKey, parts: &[&[u8]]) -> [u8; KEY] {
+    let mac = parts
+        .iter()
+        .fold(key.clone(), |mac, part| mac.chain_update((part.len() as u64).to_be_bytes()).chain_update(part));
+    mac.finalize().into_bytes().into()
+}
+
 /// A value with a valid signature.
 pub(crate) struct Verified<'a> {
     pub value: &'a str,
@@ -175,17 +183,15 @@ impl SigningKeys {
         STANDARD.encode(mac.into_bytes()) + value
     }
 
+    /// Returns the MAC of a value that has parts, by the newest key.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; KEY] {
+        mac(&self.newest, parts)
+    }
+
     /// Returns the MACs of a value that has parts: that of the newest key first.
     #[cfg(feature = "oauth-server")]
     pub fn macs(&self, parts: &[&[u8]]) -> Vec<Zeroizing<[u8; KEY]>> {
-        let mac = |key: &SigningKey| {
-            // With their lengths, so that no two lists of parts have the same bytes.
-            let mac = parts
-                .iter()
-                .fold(key.clone(), |mac, part| mac.chain_update((part.len() as u64).to_be_bytes()).chain_update(part));
-            Zeroizing::new(mac.finalize().into_bytes().into())
-        };
-        std::iter::once(&self.newest).chain(&self.older).map(mac).collect()
+        std::iter::once(&self.newest).chain(&self.older).map(|key| Zeroizing::new(mac(key, parts))).collect()
     }
 
     pub fn verify<'a>(&self, signed: &'a str) -> Option<Verified<'a>> {
@@ -331,6 +337,17 @@ mod tests {
         let session = SigningKeys::derive(&secrets(secret("a"), &[]), "session");
         let remember = SigningKeys::derive(&secrets(secret("a"), &[]), "remember");
         assert!(remember.verify(&session.sign("value")).is_none());
+    }
+
+    #[test]
+    fn macs_of_different_parts_or_keys_differ() {
+        let keys = SigningKeys::derive(&secrets(secret("a"), &[]), "p");
+        let mac = |parts: &[&str]| keys.mac(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>());
+        assert_ne!(mac(&["ab", "c", ""]), mac(&["a", "bc", ""]));
+        assert_ne!(mac(&["a", "c", "b"]), mac(&["a", "b", "c"]));
+        assert_ne!(mac(&["log in", "ada"]), mac(&["log in", "", "ada"]));
+        let rotated = SigningKeys::derive(&secrets(secret("b"), &[secret("a")]), "p");
+        assert_ne!(rotated.mac(&[b"ada"]), mac(&["ada"]));
     }
 
     #[test]

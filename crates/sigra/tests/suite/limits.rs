@@ -16,7 +16,7 @@ use sigra::{
 };
 use tokio::task::JoinSet;
 
-use super::host::{DAY, Host, MINUTE, SECOND};
+use super::host::{DAY, Host, MINUTE, SECOND, secret};
 
 const CODE: Limit = Limit::LOG_IN.free(3).delay(SECOND).max_delay(Duration::from_secs(5)).forget_after(DAY);
 
@@ -271,6 +271,33 @@ async fn unused_counters_are_purged() {
     host.sigra.housekeeping().purge_expired().await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM auth_attempts").fetch_one(&host.pool).await.unwrap();
     assert_eq!(left, 1);
+}
+
+async fn counters(host: &Host) -> Vec<Vec<u8>> {
+    sqlx::query_scalar("SELECT key FROM auth_attempts ORDER BY key").fetch_all(&host.pool).await.unwrap()
+}
+
+/// Otherwise somebody with a copy of the database could look for the hash of an email address.
+#[tokio::test]
+async fn attempts_are_counted_by_keys_that_only_the_secret_computes() {
+    let host = Host::new().await;
+    for _ in 0..4 {
+        assert_eq!(attempt(&host, CODE).await, None);
+        host.clock().advance(SECOND);
+    }
+    LogIn::at(&host).attempt().await;
+    let before = counters(&host).await;
+    let clock = host.clock().clone();
+    let rotated =
+        host.restart(|_| sigra::Config::new("my_app", secret("b")).older_secrets([secret("a")]).clock(clock)).await;
+    assert_eq!(attempt(&rotated, CODE).await, None, "the count starts again");
+    LogIn::at(&rotated).attempt().await;
+    let after = counters(&host).await;
+    assert_eq!((before.len(), after.len()), (2, 4));
+
+    host.sigra.limits().forget("code", "ada").await.unwrap();
+    rotated.sigra.limits().forget("code", "ada").await.unwrap();
+    assert_eq!(counters(&host).await.len(), 2, "each forgets its own");
 }
 
 #[tokio::test]
