@@ -1,7 +1,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -54,11 +54,18 @@ const PAUSE: Duration = Duration::from_secs(30 * 60);
 /// The age from which an email is tried once at a time, because the [`RETRIES`] have failed.
 const OLD: Duration = Duration::from_secs(20 * 60);
 
+/// How long an email that this process can't decrypt is left to others.
+const UNREADABLE: Duration = Duration::from_secs(5 * 60);
+
 /// The age from which an email is no longer taken over, because its links have expired.
 const TOO_OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The capacity of the queue. Further emails are dropped, and that is logged.
+/// How many emails can wait in this process. Further ones wait in the outbox if they are in it, and are dropped
+/// otherwise, which is logged.
 const QUEUE: usize = 1000;
+
+/// How much work that can lead to emails can wait. It is counted apart, because pages promise the emails.
+const WORKS: usize = 1000;
 
 /// How many emails are sent at the same time.
 const AT_ONCE: usize = 8;
@@ -84,9 +91,10 @@ pub struct Mailer(Arc<Inner>);
 struct Inner {
     transport: Transport,
     from: Address,
-    tasks: TaskTracker,
+    mails: TaskTracker,
+    works: TaskTracker,
     at_once: Semaphore,
-    outbox: Option<Outbox>,
+    outbox: OnceLock<Outbox>,
     /// The emails in the outbox that this process holds.
     held: Mutex<HashSet<Uuid>>,
     rounds: Task,
@@ -108,9 +116,10 @@ impl Mailer {
         Ok(Self(Arc::new(Inner {
             transport,
             from,
-            tasks: TaskTracker::new(),
+            mails: TaskTracker::new(),
+            works: TaskTracker::new(),
             at_once: Semaphore::new(AT_ONCE),
-            outbox: None,
+            outbox: OnceLock::new(),
             held: Mutex::default(),
             rounds: Task::default(),
             works_at_once: Semaphore::new(WORKS_AT_ONCE),
@@ -120,7 +129,8 @@ impl Mailer {
 
     /// Keeps every email in the database until it is sent, so that none is lost when the process ends: the next
     /// process, or any other that is running, sends what is left, and only one of them does. Call it when the
-    /// application starts, in its runtime, so that emails of earlier processes are sent from then on.
+    /// application starts, in its runtime, so that emails of earlier processes are sent from then on. It applies to all
+    /// clones, and only the first call counts.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -137,15 +147,9 @@ impl Mailer {
     /// ```
     #[must_use]
     pub fn kept_in(self, outbox: Outbox) -> Self {
-        let mut mailer = self;
-        match Arc::get_mut(&mut mailer.0) {
-            Some(inner) => inner.outbox = Some(outbox),
-            None => {
-                tracing::error!(target: "sigra", "emails are kept in memory only: call `kept_in` before you clone the mailer")
-            }
-        }
-        mailer.ensure_rounds();
-        mailer
+        self.0.outbox.get_or_init(|| outbox);
+        self.ensure_rounds();
+        self
     }
 
     /// Sends an email when a transaction commits, and never if it doesn't. With [`kept_in`](Self::kept_in) in the same
@@ -176,7 +180,7 @@ impl Mailer {
     /// [`Error::Database`] if the email can't be kept. Then roll the transaction back.
     pub async fn send_in<U: AuthUser>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), Error> {
         let mailer = self.clone();
-        let Some(outbox) = self.0.outbox.clone() else {
+        let Some(outbox) = self.0.outbox.get().cloned() else {
             tx.after_commit(move || mailer.send(mail));
             return Ok(());
         };
@@ -194,8 +198,12 @@ impl Mailer {
     /// Sends an email that reports no change in the database, and returns at once. If it does report one, use
     /// [`send_in`](Self::send_in).
     pub fn send(&self, mail: Mail) {
+        if self.0.mails.len() >= QUEUE {
+            log_full();
+            return;
+        }
         let mailer = self.clone();
-        self.spawn(async move { mailer.keep_and_send(&mail).await });
+        self.0.mails.spawn(async move { mailer.keep_and_send(&mail).await });
     }
 
     /// Runs work that can lead to an email, such as looking up the recipient and [sending](Self::send_in), and returns
@@ -208,8 +216,12 @@ impl Mailer {
     where
         E: fmt::Display + Send + 'static,
     {
+        if self.0.works.len() >= WORKS {
+            log_full();
+            return;
+        }
         let mailer = self.clone();
-        self.spawn(async move {
+        self.0.works.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(some_time()) => {}
                 () = mailer.0.hurry.notified() => {}
@@ -221,18 +233,10 @@ impl Mailer {
         });
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if self.0.tasks.len() >= QUEUE {
-            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many emails are waiting to be sent");
-            return;
-        }
-        self.0.tasks.spawn(work);
-    }
-
     /// Releases all unsent emails to other processes, or to the next start. Call it last, before the process ends.
     /// Returns how many emails were left; without an [outbox](Self::kept_in), these are lost.
     pub async fn leave(&self) -> usize {
-        let Some(outbox) = &self.0.outbox else { return self.0.tasks.len() };
+        let Some(outbox) = self.0.outbox.get() else { return self.0.mails.len() + self.0.works.len() };
         let held: Vec<Uuid> = self.held().drain().collect();
         if let Err(error) = outbox.release(&held).await {
             tracing::warn!(target: "sigra", %error, "emails can't be released: they are sent only after their hold expires");
@@ -242,7 +246,7 @@ impl Mailer {
 
     /// Waits until all emails are sent or have failed. For tests; and for a shutdown, with your own time limit.
     pub async fn settle(&self) {
-        while !self.0.tasks.is_empty() {
+        while !(self.0.mails.is_empty() && self.0.works.is_empty()) {
             self.0.hurry.notify_waiters();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -259,7 +263,7 @@ impl Mailer {
 
     /// Sends an email, and keeps it in the outbox until then.
     async fn keep_and_send(&self, mail: &Mail) {
-        let Some(outbox) = &self.0.outbox else { return self.send_from_memory(mail).await };
+        let Some(outbox) = self.0.outbox.get() else { return self.send_from_memory(mail).await };
         // Noted before it is kept, so that a concurrent `leave` releases it too.
         let id = Uuid::now_v7();
         self.held().insert(id);
@@ -280,15 +284,15 @@ impl Mailer {
         }
     }
 
-    /// Sends an email that this process holds, in the background. If the queue is full, a later round takes it over.
+    /// Sends an email that this process holds, in the background, unless it does already. If the queue is full, a later
+    /// round takes it over.
     fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail, retries: &'static [Duration]) {
-        if self.0.tasks.len() >= QUEUE {
+        // Noted before the task starts, so that a concurrent `leave` releases it too.
+        if self.0.mails.len() >= QUEUE || !self.held().insert(id) {
             return;
         }
-        // Noted before the task starts, so that a concurrent `leave` releases it too.
-        self.held().insert(id);
         let mailer = self.clone();
-        self.0.tasks.spawn(async move { mailer.send_kept(&outbox, id, &mail, retries).await });
+        self.0.mails.spawn(async move { mailer.send_kept(&outbox, id, &mail, retries).await });
     }
 
     /// Sends an email that this process holds, and deletes it from the outbox. If the mail server fails to the last
@@ -323,16 +327,17 @@ impl Mailer {
 
     /// Starts the rounds over the outbox, if they don't run yet.
     fn ensure_rounds(&self) {
-        if self.0.outbox.is_some() && tokio::runtime::Handle::try_current().is_ok() {
+        if self.0.outbox.get().is_some() && tokio::runtime::Handle::try_current().is_ok() {
             self.0.rounds.ensure_running(|| go_round(Arc::downgrade(&self.0)));
         }
     }
 
-    /// Extends the hold of this process's emails, and takes over those that no process holds.
+    /// Extends the hold of this process's emails, and takes over those that no process holds. Half of the queue stays free
+    /// for new emails.
     async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
         let held: Vec<Uuid> = self.held().iter().copied().collect();
         outbox.hold(&held, HOLD).await?;
-        while self.0.tasks.len() < QUEUE {
+        while self.0.mails.len() < QUEUE / 2 {
             let taken = outbox.take(HOLD).await?;
             if taken.is_empty() {
                 break;
@@ -345,10 +350,20 @@ impl Mailer {
     }
 
     async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), Error> {
-        let Some(mail) = kept.mail.filter(|_| kept.age < TOO_OLD) else {
-            let error = "it is older than a day, or can't be decrypted";
+        if kept.age >= TOO_OLD {
+            let error = match kept.mail {
+                Some(_) => "it is older than a day",
+                None => {
+                    "it is older than a day, and can't be decrypted: keep old secrets as fallbacks when you rotate them"
+                }
+            };
             tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
             return outbox.delete(kept.id).await;
+        }
+        let Some(mail) = kept.mail else {
+            // While a secret is rotated, old processes don't know the key of new ones.
+            tracing::warn!(target: "sigra", "an email in the outbox can't be decrypted: it is left to other processes");
+            return outbox.hold(&[kept.id], UNREADABLE).await;
         };
         let retries: &'static [Duration] = if kept.age < OLD { &RETRIES } else { &[] };
         self.send_held(outbox.clone(), kept.id, mail, retries);
@@ -401,7 +416,7 @@ async fn go_round(mailer: Weak<Inner>) {
     let mut has_begun = false;
     while let Some(inner) = mailer.upgrade() {
         let mailer = Mailer(inner);
-        if let Some(outbox) = &mailer.0.outbox {
+        if let Some(outbox) = mailer.0.outbox.get() {
             let gone_round = async {
                 if !has_begun {
                     outbox.release_those_held_for_longer_than(2 * HOLD).await?;
@@ -418,6 +433,10 @@ async fn go_round(mailer: Weak<Inner>) {
     }
 }
 
+fn log_full() {
+    tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many emails are waiting to be sent");
+}
+
 /// Returns a random delay between [`EARLIEST`] and [`LATEST`].
 fn some_time() -> Duration {
     let random = random_bytes().map_or(u16::MAX, u16::from_be_bytes);
@@ -426,7 +445,7 @@ fn some_time() -> Duration {
 
 impl fmt::Debug for Mailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailer").field("waiting", &self.0.tasks.len()).finish_non_exhaustive()
+        f.debug_struct("Mailer").field("waiting", &self.0.mails.len()).finish_non_exhaustive()
     }
 }
 
@@ -440,6 +459,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::mail::outbox::fake::FakeRows;
 
     /// A mail server that gives each email the next of these replies. Returns the emails.
     async fn serve(listener: &TcpListener, responses: &[&str]) -> Vec<String> {
@@ -533,5 +553,57 @@ mod tests {
         mailer.settle().await;
         assert!(is_done.load(Ordering::SeqCst));
         assert!(begun.elapsed() < EARLIEST);
+    }
+
+    /// The mailer of a mail server that never responds, and an outbox that it doesn't use by itself.
+    async fn stuck_mailer(waiting: usize) -> (Mailer, Arc<FakeRows>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("smtp://{}", listener.local_addr().expect("an address"));
+        let mailer = Mailer::from_url(&url, "MyApp <hello@example.com>").expect("a mailer");
+        let rows = Arc::<FakeRows>::default();
+        *rows.waiting.lock().expect("no panic") = (0..waiting).map(|_| Uuid::now_v7()).collect();
+        (mailer, rows, listener)
+    }
+
+    #[tokio::test]
+    async fn an_outbox_is_used_by_clones_from_before_it_was_set() {
+        let mailer = mailer();
+        let clone = mailer.clone();
+        let rows = Arc::<FakeRows>::default();
+        let mailer = mailer.kept_in(rows.outbox());
+        assert!(clone.0.outbox.get().is_some() && mailer.0.outbox.get().is_some());
+    }
+
+    #[tokio::test]
+    async fn all_held_emails_are_extended_at_once_and_none_is_sent_twice() {
+        let (mailer, rows, _listener) = stuck_mailer(3).await;
+        let same = rows.waiting.lock().expect("no panic").clone();
+        mailer.go_round(&rows.outbox()).await.expect("taken");
+        assert_eq!((mailer.0.mails.len(), rows.holds.load(Ordering::SeqCst)), (3, 0));
+        // Their hold has lapsed, because a round took too long.
+        *rows.waiting.lock().expect("no panic") = same;
+        mailer.go_round(&rows.outbox()).await.expect("taken");
+        assert_eq!((mailer.0.mails.len(), rows.holds.load(Ordering::SeqCst)), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn waiting_emails_leave_room_for_new_ones_and_for_work_that_leads_to_them() {
+        let (mailer, rows, _listener) = stuck_mailer(2 * QUEUE).await;
+        mailer.go_round(&rows.outbox()).await.expect("taken");
+        assert!((QUEUE / 2..QUEUE).contains(&mailer.0.mails.len()), "{mailer:?}");
+        for _ in 0..2 * QUEUE {
+            mailer.send(Mail::new("ada@example.com", "Hello", "How are you?"));
+        }
+        assert_eq!(mailer.0.mails.len(), QUEUE);
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = is_done.clone();
+        mailer.deliver(async move {
+            done.store(true, Ordering::SeqCst);
+            Ok::<_, MailError>(())
+        });
+        while !is_done.load(Ordering::SeqCst) {
+            mailer.0.hurry.notify_waiters();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }

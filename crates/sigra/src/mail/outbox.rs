@@ -155,3 +155,62 @@ impl fmt::Debug for Outbox {
         f.debug_struct("Outbox").finish_non_exhaustive()
     }
 }
+
+/// An outbox in memory.
+#[cfg(test)]
+pub(super) mod fake {
+    use std::sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    /// The rows of an outbox that are waiting, and how often holds were extended.
+    #[derive(Default)]
+    pub struct FakeRows {
+        pub waiting: Mutex<Vec<Uuid>>,
+        pub holds: AtomicUsize,
+    }
+
+    impl FakeRows {
+        pub fn outbox(self: &Arc<Self>) -> Outbox {
+            Outbox(self.clone())
+        }
+    }
+
+    impl Rows for FakeRows {
+        fn seal(&self, _: &Mail) -> Result<Vec<u8>, Error> {
+            Ok(Vec::new())
+        }
+
+        fn put<'a>(&'a self, _: Uuid, _: &'a Mail, _: Duration) -> BoxFuture<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn hold<'a>(&'a self, _: &'a [Uuid], _: Duration) -> BoxFuture<'a, ()> {
+            self.holds.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Ok(()) })
+        }
+
+        fn release<'a>(&'a self, _: &'a [Uuid]) -> BoxFuture<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn release_those_held_for_longer_than(&self, _: Duration) -> BoxFuture<'_, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn take(&self, _: Duration) -> BoxFuture<'_, Vec<Kept>> {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let batch = waiting.len().min(usize::try_from(BATCH).unwrap_or_default());
+            let mail = || Some(Mail::new("ada@example.com", "Hello", "How are you?"));
+            let taken = waiting.drain(..batch).map(|id| Kept { id, mail: mail(), age: Duration::ZERO }).collect();
+            Box::pin(async { Ok(taken) })
+        }
+
+        fn delete(&self, _: Uuid) -> BoxFuture<'_, ()> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+}

@@ -6,7 +6,10 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::query::{Columns as _, query};
+use super::{
+    query::{Columns as _, query},
+    row::readable,
+};
 use crate::{base::clock::millis, model::database::Dialect};
 
 /// A stored email.
@@ -60,7 +63,7 @@ pub(crate) async fn release_those_held_for_longer_than<DB: Dialect>(
     query::<DB>(AssertSqlSafe(update)).bind(millis(hold)).execute(conn).await.map(drop)
 }
 
-/// Takes up to `limit` emails that nobody holds, the oldest first.
+/// Takes up to `limit` emails that nobody holds, the oldest first, and returns the readable ones.
 pub(crate) async fn take<DB: Dialect>(
     conn: &mut DB::Connection,
     hold: Duration,
@@ -73,16 +76,19 @@ pub(crate) async fn take<DB: Dialect>(
     let take = format!(
         "UPDATE outgoing_mails SET held_until = {now} + $1
          WHERE id IN (SELECT id FROM outgoing_mails WHERE held_until <= {now} ORDER BY id LIMIT $2 {skip_locked})
-         RETURNING id, sealed, {now} - inserted_at AS age",
+         RETURNING id, sealed, inserted_at, {now} AS now",
         now = DB::NOW_MS,
         skip_locked = DB::SKIP_LOCKED,
     );
     let rows = query::<DB>(AssertSqlSafe(take)).bind(millis(hold)).bind(limit).fetch_all(conn).await?;
-    let kept = |row: &DB::Row| {
-        let age = u64::try_from(row.value::<i64>("age")?).unwrap_or_default();
-        Ok(KeptMail { id: row.value("id")?, sealed: row.value("sealed")?, age: Duration::from_millis(age) })
-    };
-    rows.iter().map(kept).collect()
+    Ok(readable(&rows, "id", kept::<DB>))
+}
+
+fn kept<DB: Dialect>(row: &DB::Row) -> sqlx::Result<KeptMail> {
+    // Not subtracted by the database, where one row could overflow and fail all.
+    let age = row.value::<i64>("now")?.saturating_sub(row.value("inserted_at")?);
+    let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
+    Ok(KeptMail { id: row.value("id")?, sealed: row.value("sealed")?, age })
 }
 
 async fn count_free<DB: Dialect>(conn: &mut DB::Connection) -> sqlx::Result<i64> {

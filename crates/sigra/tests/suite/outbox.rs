@@ -14,7 +14,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::host::{Host, MINUTE};
+use super::host::{DAY, Host, MINUTE, secret};
+use crate::database::INVALID_ID;
 
 const FROM: &str = "MyApp <hello@example.com>";
 
@@ -318,4 +319,56 @@ async fn an_email_is_put_off_after_the_last_retry_and_tried_again_by_the_next_st
     eventually(async || sent(&next) == [mail()]).await;
     next.settle().await;
     assert_eq!(count(&host).await, 0);
+}
+
+/// Changes the oldest email.
+async fn spoil(host: &Host, change: &str) {
+    let spoil =
+        format!("UPDATE outgoing_mails SET {change} WHERE id = (SELECT id FROM outgoing_mails ORDER BY id LIMIT 1)");
+    sqlx::query(sqlx::AssertSqlSafe(spoil)).execute(&host.pool).await.expect("spoiled");
+}
+
+#[tokio::test]
+async fn an_unreadable_email_does_not_hold_others_back() {
+    let Some(invalid) = INVALID_ID else { return };
+    let host = Host::new().await;
+    leave_unsent(&host, 3).await;
+    spoil(&host, &format!("id = {invalid}")).await;
+    let next = working_mailer(&host);
+    eventually(async || sent(&next).len() == 2).await;
+    next.settle().await;
+    assert_eq!(count(&host).await, 1);
+}
+
+#[tokio::test]
+async fn an_email_with_an_impossible_time_does_not_hold_others_back() {
+    let host = Host::new().await;
+    for (time, sent_of_three) in [(i64::MIN, 2), (i64::MAX, 3)] {
+        leave_unsent(&host, 3).await;
+        spoil(&host, &format!("inserted_at = {time}")).await;
+        let next = working_mailer(&host);
+        eventually(async || count(&host).await == 0).await;
+        next.settle().await;
+        assert_eq!(sent(&next).len(), sent_of_three, "{time}");
+    }
+}
+
+/// While a secret is rotated, a process that still has the old one can come first.
+#[tokio::test]
+async fn an_email_that_a_process_can_not_decrypt_is_left_to_others_for_a_day() {
+    let old = Host::new().await;
+    let new = old.restart(|_| sigra::Config::new("my_app", secret("b")).older_secrets([secret("a")])).await;
+    leave_unsent(&new, 1).await;
+    let of_old = working_mailer(&old);
+    eventually(async || held_for(&old).await > i128::try_from(MINUTE.as_millis()).expect("few")).await;
+    of_old.settle().await;
+    assert!(sent(&of_old).is_empty());
+    let of_new = working_mailer(&new);
+    eventually(async || sent(&of_new) == [mail()]).await;
+
+    leave_unsent(&new, 1).await;
+    age(&old, DAY).await;
+    let of_old = working_mailer(&old);
+    eventually(async || count(&old).await == 0).await;
+    assert!(sent(&of_old).is_empty());
 }
