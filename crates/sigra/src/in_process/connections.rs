@@ -8,29 +8,32 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{base::telemetry, model::session::SessionId};
+use crate::{
+    base::telemetry,
+    model::{limit::LiveLimit, session::SessionId},
+};
 
 /// The live connections of this process, by session.
 #[derive(Clone, Default)]
 pub(crate) struct LiveConnections(Arc<Mutex<Registry>>);
 
 #[derive(Default)]
-pub(crate) struct Registry {
-    pub sessions: HashMap<SessionId, Entry>,
-    pub users: HashMap<Arc<str>, usize>,
-    pub is_swept: bool,
-    pub is_closed: bool,
+struct Registry {
+    sessions: HashMap<SessionId, Entry>,
+    users: HashMap<Arc<str>, usize>,
+    is_swept: bool,
+    is_closed: bool,
 }
 
-pub(crate) struct Entry {
-    pub ended: Ended,
-    pub connections: usize,
-    pub user: Arc<str>,
+struct Entry {
+    ended: Ended,
+    connections: usize,
+    user: Arc<str>,
     /// When the session was last known to be live.
-    pub checked_at: Instant,
+    checked_at: Instant,
     /// When this process last saw a proof that the device of the session uses it, in milliseconds since the Unix epoch.
     #[cfg(feature = "device-bound")]
-    pub proven_ms: i64,
+    proven_ms: i64,
 }
 
 /// Signals to the connections of a session that they must end, and why.
@@ -58,7 +61,65 @@ impl Ended {
     }
 }
 
+/// Why a connection isn't registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unregistered {
+    /// The session or the user has the maximum number of connections.
+    TooMany,
+    /// The server is stopping.
+    Closed,
+}
+
 impl LiveConnections {
+    /// Registers a connection of a session. `proven_ms` is when the device of the session has proved its key.
+    #[cfg_attr(not(feature = "device-bound"), allow(unused_variables, reason = "then no session has a device"))]
+    pub fn register(
+        &self,
+        id: SessionId,
+        user: Arc<str>,
+        limit: LiveLimit,
+        proven_ms: Option<i64>,
+    ) -> Result<Connection, Unregistered> {
+        let mut registry = self.registry();
+        if registry.is_closed {
+            return Err(Unregistered::Closed);
+        }
+        let of_session = registry.sessions.get(&id).map_or(0, |entry| entry.connections);
+        let of_user = registry.users.get(&user).copied().unwrap_or_default();
+        if of_session >= limit.per_session || of_user >= limit.per_user {
+            tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "live", session_id = %id);
+            return Err(Unregistered::TooMany);
+        }
+        *registry.users.entry(user.clone()).or_default() += 1;
+        let entry = registry.sessions.entry(id).or_insert_with(|| Entry {
+            ended: Ended::default(),
+            connections: 0,
+            user,
+            checked_at: Instant::now(),
+            #[cfg(feature = "device-bound")]
+            proven_ms: i64::MIN,
+        });
+        #[cfg(feature = "device-bound")]
+        if let Some(proven_ms) = proven_ms {
+            entry.proven_ms = entry.proven_ms.max(proven_ms);
+        }
+        entry.connections += 1;
+        Ok(Connection { id, ended: entry.ended.clone(), connections: self.clone() })
+    }
+
+    /// Marks the sweep as begun. `None` if it runs already.
+    pub fn begin_sweeping(&self) -> Option<Sweeping> {
+        let is_swept = std::mem::replace(&mut self.registry().is_swept, true);
+        (!is_swept).then(|| Sweeping { connections: self.clone(), is_over: false })
+    }
+
+    /// Returns the sessions to check. If there are none, marks the sweep as ended.
+    pub fn to_sweep(&self) -> Vec<SessionId> {
+        let mut registry = self.registry();
+        registry.is_swept = !registry.sessions.is_empty();
+        registry.sessions.keys().copied().collect()
+    }
+
     /// Ends the connections of these sessions, because they have ended.
     pub fn end(&self, ids: &[SessionId]) {
         self.end_because(ids, Ending::SessionEnded);
@@ -119,7 +180,7 @@ impl LiveConnections {
         self.registry().sessions.is_empty()
     }
 
-    pub fn registry(&self) -> MutexGuard<'_, Registry> {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,43 +9,35 @@
 //! the database is unavailable, they end after [a while](crate::Config::live_without_database). Each connection costs
 //! memory, so the number for each session and user [is limited](crate::Config::live_connections).
 
+mod socket;
+mod sweep;
+
 use std::{
     fmt,
     future::Future,
     marker::PhantomData,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
-    extract::{
-        FromRequestParts,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
-    },
+    extract::{FromRequestParts, ws::WebSocketUpgrade},
     response::{IntoResponse, Response},
 };
-use futures_util::{
-    SinkExt, Stream, StreamExt,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::{Stream, StreamExt};
 use http::{StatusCode, request::Parts};
-use tokio::{sync::Mutex, time::timeout};
 
-#[cfg(feature = "device-bound")]
-use crate::base::clock::{millis, to_ms};
+use self::{
+    socket::{BUFFER, CLOSE_TIMEOUT, close_frame},
+    sweep::ensure_swept,
+};
 use crate::{
     base::{
         origin::ForeignRequest,
         problem::{Problem, code},
-        telemetry,
     },
-    in_process::connections::{Connection, Ended, Ending, Entry, LiveConnections, Sweeping},
-    model::{
-        scope::Scope,
-        session::{SessionId, SessionRow},
-        user::AuthUser,
-    },
+    in_process::connections::{Connection, Unregistered},
+    model::{scope::Scope, user::AuthUser},
     sigra::Sigra,
     web::{
         deferred::current,
@@ -53,29 +45,11 @@ use crate::{
     },
 };
 
+pub use self::socket::{CLOSE_GOING_AWAY, CLOSE_SESSION_ENDED, CLOSE_TRY_AGAIN_LATER, Closed, LiveSocket};
 pub use crate::model::limit::LiveLimit;
 
-/// The WebSocket close code after a session ended. Codes from 4000 are for applications (RFC 6455 section 7.4.2).
-pub const CLOSE_SESSION_ENDED: u16 = 4401;
-/// The WebSocket close code when [the server stops](Sigra::close_live_connections) (RFC 6455 section 7.4.1).
-pub const CLOSE_GOING_AWAY: u16 = 1001;
-/// The WebSocket close code when the database [was unavailable for too long](crate::Config::live_without_database) to
-/// check the session, or when the [device](crate::Config::device_bound) that the session is bound to has not proved its
-/// key for too long. It can connect again. "Try again later" in IANA's registry.
-pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
-
-/// The size of each socket's read buffer and write buffer, in bytes. Larger messages are read and written in pieces.
-const BUFFER: usize = 4096;
-
-const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
-/// The shortest time between sweeps, however much changes.
-const SWEEP_PAUSE: Duration = Duration::from_millis(20);
-const SWEEP_BATCH: usize = 500;
-/// How long the database may take to respond to a sweep.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client with too many connections should wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A live connection that is about to open for a logged-in user.
 ///
@@ -181,7 +155,7 @@ impl<U: AuthUser, M> Live<U, M> {
             tokio::select! {
                 biased;
                 () = connection.ended.token.cancelled() => {
-                    let (code, reason) = connection.ended.close_frame();
+                    let (code, reason) = close_frame(&connection.ended);
                     socket.close(code, reason).await;
                 }
                 () = handler => socket.close(1000, "").await,
@@ -235,10 +209,27 @@ impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
             ForeignRequest::new(&parts.method, &parts.headers).log_refused(&parts.extensions);
             return Err(SessionRejection::CrossOrigin.into());
         }
-        let connection = sigra.parts.live.register(sigra, &scope)?;
+        let connection = register(sigra, &scope)?;
         M::on_mount(&scope, parts).await.map_err(|response| LiveRejection::Refused(Box::new(response)))?;
         Ok(Self { scope, connection, mounted: PhantomData })
     }
+}
+
+/// Registers a connection, and ends it when its session ends.
+fn register<U: AuthUser>(sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
+    let (id, user) = (scope.session().id, Arc::<str>::from(scope.user().id().to_string()));
+    let limit = sigra.parts.config.live_connections;
+    // The bound cookie was valid, so the key was proved in the time that it lives.
+    #[cfg(feature = "device-bound")]
+    let proven_ms = scope.binding().map(|_| sigra.parts.config.clock.now_ms());
+    #[cfg(not(feature = "device-bound"))]
+    let proven_ms = None;
+    let connection = sigra.parts.live.register(id, user, limit, proven_ms).map_err(|why| match why {
+        Unregistered::Closed => LiveRejection::Stopping,
+        Unregistered::TooMany => LiveRejection::TooMany,
+    })?;
+    ensure_swept(sigra);
+    Ok(connection)
 }
 
 /// Why a live connection wasn't opened. Never a redirect, because a live connection can't show a page.
@@ -274,179 +265,6 @@ impl IntoResponse for LiveRejection {
             Self::Refused(response) => *response,
         }
     }
-}
-
-/// The WebSocket of a live connection.
-#[derive(Clone)]
-pub struct LiveSocket {
-    stream: Arc<Mutex<SplitStream<WebSocket>>>,
-    sink: Arc<Mutex<SplitSink<WebSocket, Message>>>,
-}
-
-/// The error of a WebSocket that is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the WebSocket is closed")]
-#[non_exhaustive]
-pub struct Closed;
-
-impl fmt::Debug for LiveSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveSocket").finish_non_exhaustive()
-    }
-}
-
-impl LiveSocket {
-    fn new(socket: WebSocket) -> Self {
-        let (sink, stream) = socket.split();
-        Self { stream: Arc::new(Mutex::new(stream)), sink: Arc::new(Mutex::new(sink)) }
-    }
-
-    /// Returns the next message, or `None` when the connection is closed.
-    pub async fn recv(&mut self) -> Option<Message> {
-        self.stream.lock().await.next().await?.ok()
-    }
-
-    /// Sends a message.
-    ///
-    /// # Errors
-    ///
-    /// [`Closed`] when the connection is closed.
-    pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
-        self.sink.lock().await.send(message).await.map_err(|_| Closed)
-    }
-
-    /// Closes the socket with a reason, and waits briefly for the client to receive it: a connection that is dropped
-    /// with unread messages is reset, and the reset can overtake the reason.
-    async fn close(&self, code: u16, reason: &'static str) {
-        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let said = async {
-            self.sink.lock().await.send(close).await.map_err(|_| Closed)?;
-            let mut stream = self.stream.lock().await;
-            while let Some(Ok(_)) = stream.next().await {}
-            Ok::<_, Closed>(())
-        };
-        if !matches!(timeout(CLOSE_TIMEOUT, said).await, Ok(Ok(()))) {
-            tracing::debug!(target: "sigra", code, "the WebSocket disconnected before it was closed");
-        }
-    }
-}
-
-impl Ended {
-    fn close_frame(&self) -> (u16, &'static str) {
-        match self.why.get() {
-            Some(Ending::GoingAway) => (CLOSE_GOING_AWAY, "the server is stopping"),
-            #[cfg(feature = "device-bound")]
-            Some(Ending::Unproven) => (CLOSE_TRY_AGAIN_LATER, "the device has not proved its key: connect again"),
-            Some(Ending::Unchecked) => (CLOSE_TRY_AGAIN_LATER, "the database is unavailable"),
-            Some(Ending::SessionEnded) | None => (CLOSE_SESSION_ENDED, "session ended"),
-        }
-    }
-}
-
-impl LiveConnections {
-    fn register<U: AuthUser>(&self, sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
-        let (id, user) = (scope.session().id, Arc::<str>::from(scope.user().id().to_string()));
-        let limit = sigra.parts.config.live_connections;
-        let mut registry = self.registry();
-        if registry.is_closed {
-            return Err(LiveRejection::Stopping);
-        }
-        let of_session = registry.sessions.get(&id).map_or(0, |entry| entry.connections);
-        let of_user = registry.users.get(&user).copied().unwrap_or_default();
-        if of_session >= limit.per_session || of_user >= limit.per_user {
-            tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "live", session_id = %id);
-            return Err(LiveRejection::TooMany);
-        }
-        *registry.users.entry(user.clone()).or_default() += 1;
-        let entry = registry.sessions.entry(id).or_insert_with(|| Entry {
-            ended: Ended::default(),
-            connections: 0,
-            user,
-            checked_at: Instant::now(),
-            #[cfg(feature = "device-bound")]
-            proven_ms: i64::MIN,
-        });
-        #[cfg(feature = "device-bound")]
-        if scope.binding().is_some() {
-            // The bound cookie was valid, so the key was proved in the time that it lives.
-            entry.proven_ms = entry.proven_ms.max(sigra.parts.config.clock.now_ms());
-        }
-        entry.connections += 1;
-        let ended = entry.ended.clone();
-        if !std::mem::replace(&mut registry.is_swept, true) {
-            tokio::spawn(sweep(sigra.clone(), Sweeping { connections: self.clone(), is_over: false }));
-        }
-        Ok(Connection { id, ended, connections: self.clone() })
-    }
-
-    /// Returns the sessions to check. If there are none, marks the sweep as ended.
-    fn to_sweep(&self) -> Vec<SessionId> {
-        let mut registry = self.registry();
-        registry.is_swept = !registry.sessions.is_empty();
-        registry.sessions.keys().copied().collect()
-    }
-}
-
-/// Ends connections whose session is no longer live, until there are no connections.
-async fn sweep<U: AuthUser>(sigra: Sigra<U>, mut sweeping: Sweeping) {
-    loop {
-        drop(timeout(SWEEP_INTERVAL, sigra.changed()).await);
-        tokio::time::sleep(SWEEP_PAUSE).await;
-        let ids = sweeping.connections.to_sweep();
-        if ids.is_empty() {
-            sweeping.is_over = true;
-            return;
-        }
-        // In its own task, so that the next sweep runs even if this one panics.
-        if tokio::spawn(sweep_once(sigra.clone(), ids)).await.is_err() {
-            tracing::error!(target: "sigra", "live connections can't be checked: see the panic above");
-        }
-        sweeping.connections.end_unchecked(sigra.parts.config.live_without_database);
-    }
-}
-
-async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
-    for batch in ids.chunks(SWEEP_BATCH) {
-        match timeout(SWEEP_PATIENCE, sigra.find_sessions(batch)).await {
-            Ok(Ok(found)) => {
-                let good = found.iter().filter(|(session, user)| is_live(&sigra, session, user));
-                let good: Vec<SessionId> = good.map(|(session, _)| session.id).collect();
-                let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
-                sigra.parts.live.note_good(&good);
-                sigra.parts.live.end(&ended);
-                #[cfg(feature = "device-bound")]
-                {
-                    let unproven = found.iter().filter(|(session, user)| !is_proven_lately(&sigra, session, user));
-                    let unproven: Vec<SessionId> = unproven.map(|(session, _)| session.id).collect();
-                    sigra.parts.live.end_because(&unproven, Ending::Unproven);
-                }
-            }
-            Ok(Err(error)) => tracing::warn!(target: "sigra", %error, "live connections can't be checked"),
-            Err(_) => tracing::warn!(target: "sigra", "live connections can't be checked: the database took too long"),
-        }
-    }
-}
-
-/// Returns whether a session is live. A panic of the host's [`AuthUser`] counts as no.
-fn is_live<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
-    catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
-}
-
-/// Returns whether the device of a bound session has proved its key in the time that two bound cookies live. Another
-/// process may have seen the proof: then it updated `last_used_at`, to within five minutes. A session that had to be bound
-/// and isn't counts as unproven, and so does one whose user's [`AuthUser`] panics.
-#[cfg(feature = "device-bound")]
-fn is_proven_lately<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
-    let config = &sigra.parts.config;
-    let Some(settings) = &config.device_bound else { return true };
-    let Some(binding) = &session.binding else {
-        let is_overdue = catch_unwind(AssertUnwindSafe(|| sigra.is_binding_overdue(session, user))).unwrap_or(true);
-        return !sigra.is_binding_enforced() || !is_overdue;
-    };
-    let seen = sigra.parts.live.proven_ms(session.id).unwrap_or(i64::MIN);
-    let proven_ms = seen.max(to_ms(session.last_used_at)).max(to_ms(binding.bound_at));
-    let limit = millis(settings.ttl).saturating_mul(2);
-    !sigra.is_binding_enforced() || config.clock.now_ms() < proven_ms.saturating_add(limit)
 }
 
 /// For a server that stops.
