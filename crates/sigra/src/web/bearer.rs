@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, OriginalUri},
+    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -25,6 +25,7 @@ use crate::{
     sigra::Sigra,
     web::{
         deferred::unasked,
+        original_uri::original_uri,
         rejection::{MissingLayer, ScopeRejection},
     },
 };
@@ -133,14 +134,9 @@ fn is_meant_for<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts, bearer: &Bearer<U>
         #[cfg(feature = "oauth-server")]
         BearerToken::Client { resource, .. } => {
             let server = sigra.parts.config.oauth_server.as_ref();
-            server.is_some_and(|server| server.covers(resource, path_of(parts)))
+            server.is_some_and(|server| server.covers(resource, original_uri(&parts.uri, &parts.extensions).path()))
         }
     }
-}
-
-/// Returns the path that the client sent the request to, which a nested router doesn't see.
-fn path_of(parts: &Parts) -> &str {
-    parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |original| original.0.path())
 }
 
 fn require<U: AuthUser, P: Required>(
@@ -191,7 +187,7 @@ impl Challenge {
     pub(crate) fn of<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts) -> Self {
         let config = &sigra.parts.config;
         let mut text = format!("Bearer realm=\"{}\"", config.token_prefix);
-        if let Some(url) = metadata_of(config, path_of(parts)) {
+        if let Some(url) = metadata_of(config, original_uri(&parts.uri, &parts.extensions).path()) {
             text = format!("{text}, resource_metadata=\"{url}\"");
         }
         Self { text }

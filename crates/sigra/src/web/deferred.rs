@@ -23,7 +23,7 @@ use crate::{
         authenticate::{authenticate, cached},
         current::Current,
         rejection::{MissingLayer, SessionRejection},
-        response::{doubt_if_failed, keep_private, look_after},
+        response::{doubt_if_failed, finish_after_lookup, set_cache_headers},
     },
 };
 
@@ -146,16 +146,16 @@ impl<U: AuthUser> Deferred<U> {
         if !is_asked.load(Ordering::Relaxed) {
             if session.is_private() {
                 doubt_if_failed(&response, &*sigra.parts);
-                keep_private(response.headers_mut(), true);
+                set_cache_headers(response.headers_mut(), true);
             }
             return Ok(response);
         }
         if let Some(authenticated) = authenticated.get() {
-            look_after(sigra, session, authenticated.clone(), &mut response).await;
+            finish_after_lookup(sigra, session, authenticated.clone(), &mut response).await;
             return Ok(response);
         }
         doubt_if_failed(&response, &*sigra.parts);
-        keep_private(response.headers_mut(), session.is_private());
+        set_cache_headers(response.headers_mut(), session.is_private());
         Ok(response)
     }
 }

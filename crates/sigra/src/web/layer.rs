@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 #[cfg(feature = "device-bound")]
-use {axum::extract::OriginalUri, http::Method};
+use {crate::web::original_uri::original_uri, http::Method};
 
 use crate::{
     base::{
@@ -36,7 +36,7 @@ use crate::{
         authenticate::{authenticate, cached},
         current::Current,
         deferred::Deferred,
-        response::{doubt_if_failed, finish, forget_if_failed, look_after, not_called},
+        response::{doubt_if_failed, finish, finish_after_lookup, forget_if_failed, not_called},
     },
 };
 
@@ -297,7 +297,7 @@ where
     }
     Current::provide(request.extensions_mut(), &session, authenticated.scope.clone());
     let mut response = inner.call(request).await?;
-    look_after(&sigra, &session, authenticated, &mut response).await;
+    finish_after_lookup(&sigra, &session, authenticated, &mut response).await;
     Ok(response)
 }
 
@@ -306,7 +306,7 @@ where
 fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
     let Some(settings) = &sigra.parts.config.device_bound else { return };
     session.note_skipped(request.headers());
-    let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
+    let uri = original_uri(request.uri(), request.extensions());
     if request.method() == Method::POST && settings.is_refresh_path(uri.path()) {
         session.begin_renewing_binding();
     }

@@ -10,6 +10,7 @@ pub mod idempotency;
 pub(crate) mod layer;
 #[cfg(feature = "live")]
 pub mod live;
+pub(crate) mod original_uri;
 pub mod rejection;
 pub(crate) mod response;
 pub(crate) mod same_origin;

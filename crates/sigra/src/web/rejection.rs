@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{MatchedPath, OriginalUri},
+    extract::MatchedPath,
     response::{IntoResponse, Redirect, Response},
 };
 use http::{StatusCode, Uri, header, request::Parts, uri::Authority};
@@ -19,7 +19,10 @@ use crate::{
         scope::{Clearance, Scope},
         user::AuthUser,
     },
-    web::current::{Current, session_of},
+    web::{
+        current::{Current, session_of},
+        original_uri::original_uri,
+    },
 };
 
 /// Why a handler that takes a [`Scope`](crate::scope::Scope) wasn't called.
@@ -226,11 +229,8 @@ fn referring_page(parts: &Parts) -> Option<ReturnTo> {
     let referer: Uri = parts.headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
     let host = parts.uri.authority().map(Authority::as_str).or(parts.headers.get(header::HOST)?.to_str().ok());
     let is_ours = referer.authority().map(Authority::as_str) == host;
-    ReturnTo::from_uri(&referer).filter(|_| is_ours && referer.path() != original_uri(parts).path())
-}
-
-fn original_uri(parts: &Parts) -> &Uri {
-    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
+    ReturnTo::from_uri(&referer)
+        .filter(|_| is_ours && referer.path() != original_uri(&parts.uri, &parts.extensions).path())
 }
 
 /// Remembers the page to return to, and why the visitor was redirected. Nobody returns to an image, a stream or a
@@ -239,7 +239,7 @@ fn remember_where(parts: &Parts, message: &str) {
     if !Visit::is_page_opened(parts) {
         return;
     }
-    remember(parts, ReturnTo::from_uri(original_uri(parts)), message);
+    remember(parts, ReturnTo::from_uri(original_uri(&parts.uri, &parts.extensions)), message);
 }
 
 fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {

@@ -12,8 +12,8 @@ use crate::{
     web::authenticate::settle,
 };
 
-/// Finishes the response to a request whose session was looked up.
-pub(crate) async fn look_after<U: AuthUser>(
+/// Finishes the response to a request whose session was looked up, and settles what becomes of its token.
+pub(crate) async fn finish_after_lookup<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
     Authenticated { scope, fate }: Authenticated<U>,
@@ -51,22 +51,22 @@ pub(crate) fn forget_if_failed(response: &Response, session: &CookieSession) {
 /// Writes changed cookies, and the headers for caches.
 pub(crate) fn finish(response: &mut Response, session: &CookieSession, is_authenticated: bool) {
     let changed = session.commit(response.headers_mut());
-    keep_private(response.headers_mut(), is_authenticated || changed || session.is_private());
+    set_cache_headers(response.headers_mut(), is_authenticated || changed || session.is_private());
 }
 
 /// Returns a response for which the handler wasn't called.
 pub(crate) fn not_called(why: impl IntoResponse) -> Response {
     let mut response = why.into_response();
-    keep_private(response.headers_mut(), false);
+    set_cache_headers(response.headers_mut(), false);
     response
 }
 
-/// Keeps responses that depend on cookies out of shared caches, and those that show a user out of all caches (OWASP
-/// ASVS 14.2.2, 14.3.2).
-pub(crate) fn keep_private(headers: &mut HeaderMap, private: bool) {
+/// Tells caches that a response depends on cookies. Keeps a private one, such as one that shows a user, out of all caches
+/// (OWASP ASVS 14.2.2, 14.3.2).
+pub(crate) fn set_cache_headers(headers: &mut HeaderMap, is_private: bool) {
     headers.reserve(2);
     headers.append(header::VARY, HeaderValue::from_static("cookie"));
-    if private {
+    if is_private {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
 }
