@@ -1,3 +1,5 @@
+//! Email addresses, in the one form that is stored and sent to.
+
 use idna::{
     AsciiDenyList,
     uts46::{DnsLength, Hyphens, Uts46},

@@ -1,3 +1,5 @@
+//! The queue that sends emails in the background, with retries, and the rounds over the outbox.
+
 use std::{
     collections::HashSet,
     fmt,

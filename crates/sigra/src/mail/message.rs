@@ -1,3 +1,5 @@
+//! Emails as mail servers expect them, with their headers.
+
 use lettre::{
     Address, Message,
     address::AddressError,

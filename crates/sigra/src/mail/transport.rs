@@ -1,3 +1,5 @@
+//! Where emails are sent, and why that can fail.
+
 use std::{
     error::Error as _,
     fmt,

@@ -1,3 +1,5 @@
+//! Backup codes: how they are generated, entered and stored.
+
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,3 +1,5 @@
+//! Presenting a second factor, to complete a login or to reauthenticate.
+
 use crate::{
     base::{error::Error, telemetry},
     browser::cookie_session::CookieSession,

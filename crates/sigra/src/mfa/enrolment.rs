@@ -1,3 +1,5 @@
+//! Setting up, listing and removing second factors.
+
 use time::OffsetDateTime;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Passkeys: registering them, logging in with them, and deleting them.
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

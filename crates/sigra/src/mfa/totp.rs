@@ -1,3 +1,5 @@
+//! Authenticator apps: their secrets, and the codes that they show.
+
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,3 +1,5 @@
+//! Browsers that skip the second factor for a while.
+
 use std::net::IpAddr;
 
 use time::OffsetDateTime;

@@ -1,3 +1,5 @@
+//! Beginning transactions that write.
+
 use sqlx::{Connection, Pool, SqlSafeStr, Transaction};
 
 use crate::model::database::Dialect;

@@ -1,3 +1,5 @@
+//! Checkpoints of SQLite's write-ahead log, outside of users' commits.
+
 use super::query::{Columns as _, query};
 use crate::model::database::{Checkpoint, Dialect};
 

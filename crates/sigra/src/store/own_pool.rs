@@ -1,3 +1,5 @@
+//! The library's own connections, beside the host's pool.
+
 use std::time::Duration;
 
 use sqlx::{Pool, pool::PoolConnection};

@@ -1,3 +1,5 @@
+//! The write that the health check makes.
+
 use super::query::query;
 use crate::model::database::Dialect;
 

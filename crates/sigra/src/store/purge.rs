@@ -1,3 +1,5 @@
+//! Deleting expired rows, batch by batch.
+
 use sqlx::AssertSqlSafe;
 
 use super::query::query;

@@ -1,3 +1,5 @@
+//! Looking up tokens, many in one query.
+
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
