@@ -17,7 +17,7 @@ pub(crate) struct Failed {
 }
 
 /// An error of the library. As a response, it says what a visitor can do, and nothing of the cause. The cause goes to
-/// the log.
+/// the log: `Display` names it, so the error has no [`source`](std::error::Error::source).
 ///
 /// | error | status |
 /// |---|---|
@@ -45,7 +45,7 @@ pub(crate) struct Failed {
 pub enum Error {
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[source] Arc<sqlx::Error>),
+    Database(Arc<sqlx::Error>),
     /// The host's own transaction isn't `READ COMMITTED`, so a change of password could miss a simultaneous login.
     #[error("the transaction is {0}: begin it with Sigra::begin, or with BEGIN ISOLATION LEVEL READ COMMITTED")]
     IsolationLevel(String),
@@ -81,7 +81,7 @@ pub enum Error {
     EntryName(String),
     /// A value can't be written as JSON.
     #[error("an entry of the cookie session can't be written as JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     /// The password could not be hashed.
     #[error("the password could not be hashed: {0}")]
     PasswordHash(argon2::Error),
@@ -198,6 +198,12 @@ impl Error {
     }
 }
 
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -266,6 +272,15 @@ mod tests {
         }
         for code in ["22001", "23505", "25001", "42601", "42P01", "42501"] {
             assert!(!is_unavailable_code(code), "PostgreSQL {code}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_cause_once() {
+        let json = serde_json::from_str::<u8>("no number").expect_err("no JSON");
+        for error in [Error::Json(json), Error::from(sqlx::Error::RowNotFound)] {
+            assert!(error.to_string().split_once(": ").is_some_and(|(_, cause)| !cause.is_empty()), "{error}");
+            assert!(std::error::Error::source(&error).is_none(), "logs that show the sources would repeat it");
         }
     }
 

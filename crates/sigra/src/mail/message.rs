@@ -44,24 +44,28 @@ pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError>
     // RFC 3834: an out-of-office reply would only reveal that the address is read.
     let message = message
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
-    Ok(match &mail.html {
-        Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone()))?,
-        None => message.singlepart(SinglePart::plain(mail.text.clone()))?,
-    })
+    let composed = match &mail.html {
+        Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone())),
+        None => message.singlepart(SinglePart::plain(mail.text.clone())),
+    };
+    composed.map_err(MailError::Compose)
 }
 
 /// Parses an email address. Lettre refuses letters beyond ASCII before the @, but a mail server with `SMTPUTF8` accepts
 /// them.
-fn address(text: &str) -> Result<Address, AddressError> {
-    text.parse().or_else(|error| {
+fn address(text: &str) -> Result<Address, MailError> {
+    let parsed: Result<Address, AddressError> = text.parse().or_else(|error| {
         let normalized = normalize_address(text).ok_or(error)?;
         let (local, domain) = normalized.rsplit_once('@').ok_or(error)?;
         Ok(Address::new_dangerous(local, domain))
-    })
+    });
+    parsed.map_err(MailError::Address)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     fn composed(mail: &Mail, from: &str) -> String {
@@ -108,7 +112,17 @@ mod tests {
             let message = composed(&Mail::new(to, "Hello", "How are you?"), "hello@example.com");
             assert_eq!(headers(&message, "To"), [to], "{message}");
         }
-        let nobody = Mail::new("a@b@example.com", "Hello", "How are you?");
-        assert!(compose(&nobody, &sender("hello@example.com").expect("a sender")).is_err());
+    }
+
+    #[test]
+    fn an_error_names_its_cause_once() {
+        let hello = Mail::new("ada@example.com", "Hello", "How are you?");
+        for mail in [Mail::new("a@b@example.com", "Hello", "How are you?"), hello.reply_to("nobody")] {
+            let refused =
+                compose(&mail, &sender("hello@example.com").expect("a sender")).expect_err("an invalid address");
+            assert!(matches!(refused, MailError::Address(_)), "{refused:?}");
+            assert!(refused.to_string().len() > "invalid email address: ".len(), "{refused}");
+            assert!(refused.source().is_none(), "logs that show the sources would repeat it");
+        }
     }
 }

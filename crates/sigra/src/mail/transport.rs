@@ -11,7 +11,8 @@ use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, To
 
 use crate::mail::mail::Mail;
 
-/// Why an email can't be sent, or a mailer can't be created.
+/// Why an email can't be sent, or a mailer can't be created. Its `Display` names the cause, without the text of a mail
+/// server, which can repeat an email address. So it has no [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MailError {
@@ -26,18 +27,18 @@ pub enum MailError {
     /// The sender is invalid.
     #[error("`{0}` is not a valid sender: write it like `MyApp <hello@example.com>`")]
     From(String),
-    /// The email can't be composed, most likely because an address is invalid.
+    /// The email can't be composed.
     #[error("the email can't be composed: {0}")]
-    Mail(#[from] lettre::error::Error),
-    /// An email address is invalid.
+    Compose(lettre::error::Error),
+    /// The recipient's email address is invalid, or the one for replies.
     #[error("invalid email address: {0}")]
-    To(#[from] lettre::address::AddressError),
+    Address(lettre::address::AddressError),
     /// The mail server failed, or refused the email.
     #[error("the mail server failed: {}", reason(.0))]
-    Smtp(#[from] lettre::transport::smtp::Error),
+    Smtp(lettre::transport::smtp::Error),
     /// The file can't be written.
     #[error("the email can't be written to a file: {0}")]
-    File(#[from] lettre::transport::file::Error),
+    File(lettre::transport::file::Error),
 }
 
 impl MailError {
@@ -118,8 +119,8 @@ impl Transport {
         match self {
             Self::Memory(mailbox) => mailbox.put(mail),
             Self::None => return Err(MailError::NoServer),
-            Self::Smtp(smtp) => drop(smtp.send(message.clone()).await?),
-            Self::File(file) => drop(file.send(message.clone()).await?),
+            Self::Smtp(smtp) => drop(smtp.send(message.clone()).await.map_err(MailError::Smtp)?),
+            Self::File(file) => drop(file.send(message.clone()).await.map_err(MailError::File)?),
         }
         Ok(())
     }
