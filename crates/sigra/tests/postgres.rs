@@ -33,6 +33,15 @@ mod database {
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'full'; END $$;
          CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens EXECUTE FUNCTION refuse()";
 
+    /// Makes commits fail that end a program's access.
+    pub const REFUSE_COMMITS: &str =
+        "CREATE FUNCTION refuse_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'full'; END $$;
+         CREATE CONSTRAINT TRIGGER no_commits AFTER DELETE ON oauth_grants DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION refuse_commit()";
+
+    /// Undoes that.
+    pub const ALLOW_COMMITS: &str = "DROP TRIGGER no_commits ON oauth_grants";
+
     /// Isolation levels that can be the default of a role or a database.
     pub const ISOLATION_LEVELS: &[&str] = &["read committed", "repeatable read", "serializable"];
 

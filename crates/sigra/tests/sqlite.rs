@@ -35,6 +35,14 @@ mod database {
     pub const REFUSE_UPDATES: &str =
         "CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END";
 
+    /// Makes commits fail that end a program's access.
+    pub const REFUSE_COMMITS: &str = "CREATE TABLE never (id INTEGER PRIMARY KEY);
+        CREATE TABLE owed (id INTEGER REFERENCES never (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER no_commits AFTER DELETE ON oauth_grants BEGIN INSERT INTO owed VALUES (1); END";
+
+    /// Undoes that.
+    pub const ALLOW_COMMITS: &str = "DROP TRIGGER no_commits";
+
     /// What shows the plan of a statement that follows.
     pub const EXPLAIN: &str = "EXPLAIN QUERY PLAN";
 

@@ -3,7 +3,6 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use uuid::Uuid;
 
 use crate::{
     base::{
@@ -35,10 +34,8 @@ const INVALID: Refusal = Refusal::invalid_grant("the code is unknown, expired, u
 /// What became of a code.
 enum Exchange {
     Issued(Tokens),
-    /// It is invalid, and is used up.
+    /// It is invalid, and is used up. If somebody had exchanged it before, what they got has ended.
     Refused,
-    /// Somebody had exchanged it before, and what they got has ended.
-    Reused(Option<Uuid>),
     /// The user has given access to the maximum number of programs since they were asked.
     TooMany,
 }
@@ -62,6 +59,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
             redirect_uri: parameters.get("redirect_uri"),
             resource: parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?,
         };
+        // Nobody needs an account to send codes, and on SQLite, a transaction keeps other writers waiting.
+        let known = store::oauth_codes::find::<U>(&mut *self.sigra.pool().acquire().await?, code).await?;
+        known.ok_or(INVALID)?;
         let exchanged = transact!(self.sigra, if also.is_some(), tx => {
             self.exchange_in(tx, code, &attempt, program, &mut also).await
         })?;
@@ -69,12 +69,6 @@ impl<U: AuthUser> OauthServer<'_, U> {
             Exchange::Issued(tokens) => Ok(tokens),
             Exchange::Refused => Err(INVALID.into()),
             Exchange::TooMany => Err(Refusal::too_many_programs("invalid_grant").into()),
-            Exchange::Reused(ended) => {
-                if let Some(grant) = ended {
-                    self.sigra.parts.cache.forget(&grant);
-                }
-                Err(INVALID.into())
-            }
         }
     }
 
@@ -92,7 +86,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         // Only now, because the row may have changed while its user was locked.
         let Some(row) = store::oauth_codes::find::<U>(tx, code).await? else { return Ok(Exchange::Refused) };
         if row.consumed_at.is_some() {
-            return self.end_reused(tx, &row, program).await.map(Exchange::Reused);
+            self.end_reused(tx, &row, program).await?;
+            return Ok(Exchange::Refused);
         }
         let now = self.sigra.now();
         let valid = Window::of(CODE_TTL, now);
@@ -120,14 +115,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 
     /// Ends what a code was exchanged for, because it came again.
-    async fn end_reused(
-        self,
-        conn: &mut Connection<U>,
-        row: &CodeRow<U::Id>,
-        program: &Client,
-    ) -> Result<Option<Uuid>, Error> {
-        let Some(grant) = row.grant else { return Ok(None) };
-        self.end_family(conn, grant, &row.user, program).await.map(|ended| ended.then_some(grant))
+    async fn end_reused(self, tx: &mut Transaction<U>, row: &CodeRow<U::Id>, program: &Client) -> Result<(), Error> {
+        match row.grant {
+            Some(grant) => self.end_family(tx, grant, &row.user, program).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns the session that gave access, if its user is logged in with all that they need.

@@ -290,6 +290,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
         const UNKNOWN: Refusal = Refusal::invalid_grant("the device code is unknown, used, or of another client");
         let code = parameters.require("device_code", "device_code is missing")?;
         let code = FlowToken::parse(code).ok_or(UNKNOWN)?.hash();
+        // Nobody needs an account to send codes, and on SQLite, a transaction keeps other writers waiting.
+        let known = store::oauth_device_codes::find::<U>(&mut *self.sigra.pool().acquire().await?, code).await?;
+        known.filter(|row| row.client == client.id).ok_or(UNKNOWN)?;
         let polled = transact!(self.sigra, if also.is_some(), tx => {
             let row = store::oauth_device_codes::find::<U>(tx, code).await?;
             match row.filter(|row| row.client == client.id) {

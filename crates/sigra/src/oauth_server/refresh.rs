@@ -20,6 +20,7 @@ use crate::{
         client::Client,
         oauth_client::OauthClient,
         permission::Permissions,
+        transaction::Transaction,
         user::{AuthUser, Connection},
         window::latest,
     },
@@ -35,14 +36,6 @@ use crate::{
 
 const INVALID: Refusal =
     Refusal::invalid_grant("the refresh token is unknown, expired, was replaced, or belongs to another client");
-
-/// What became of a refresh.
-enum Refreshed {
-    Issued(Tokens),
-    Refused(Refusal),
-    /// The family has ended.
-    Ended(Uuid),
-}
 
 /// How a refresh token relates to its grant.
 enum Standing {
@@ -69,60 +62,56 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let resource = parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?;
         let may = self.permissions_for(client, None)?;
         let attempt = Attempt { client, scope, may, resource };
-        let refreshed = transact!(self.sigra, conn => self.refresh_in(conn, &token, &attempt, program).await)?;
-        match refreshed {
-            Refreshed::Issued(tokens) => Ok(tokens),
-            Refreshed::Refused(refusal) => Err(refusal.into()),
-            Refreshed::Ended(grant) => {
-                self.sigra.parts.cache.forget(&grant);
-                Err(INVALID.into())
-            }
-        }
+        // Nobody needs an account to send tokens, and on SQLite, a transaction keeps other writers waiting.
+        let mut conn = self.sigra.pool().acquire().await?;
+        let known = store::oauth_grants::find_by_series::<U>(&mut conn, token.series()).await?;
+        drop(conn);
+        known.filter(|grant| grant.client == client.id).ok_or(INVALID)?;
+        Ok(transact!(self.sigra, if true, tx => self.refresh_in(tx, &token, &attempt, program).await)??)
     }
 
     async fn refresh_in(
         self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         token: &RefreshToken,
         attempt: &Attempt<'_>,
         program: &Client,
-    ) -> Result<Refreshed, Error> {
-        let refused = |refusal| Ok(Refreshed::Refused(refusal));
+    ) -> Result<Result<Tokens, Refusal>, Error> {
         let series = token.series();
-        let Some(user) = store::oauth_grants::lock_owner::<U>(&mut *conn, series).await? else {
-            return refused(INVALID);
-        };
+        let Some(user) = store::oauth_grants::lock_owner::<U>(tx, series).await? else { return Ok(Err(INVALID)) };
         // Only now, because the row may have changed while its user was locked.
-        let grant = store::oauth_grants::find_by_series::<U>(&mut *conn, series).await?;
-        let Some(grant) = grant.filter(|grant| grant.client == attempt.client.id) else { return refused(INVALID) };
+        let grant = store::oauth_grants::find_by_series::<U>(tx, series).await?;
+        let Some(grant) = grant.filter(|grant| grant.client == attempt.client.id) else { return Ok(Err(INVALID)) };
         let now = self.sigra.now();
         if grant.changed_at() > latest(now) {
             tracing::warn!(target: "sigra", grant_id = %grant.id, "a program's access from the future was refused: check the clocks of your servers");
-            return refused(INVALID);
+            return Ok(Err(INVALID));
         }
         let standing = self.standing(&grant, token, now)?;
         if matches!(standing, Standing::Older) {
-            self.end_family(conn, grant.id, &grant.user, program).await?;
-            return Ok(Refreshed::Ended(grant.id));
+            self.end_family(tx, grant.id, &grant.user, program).await?;
+            return Ok(Err(INVALID));
         }
         if !user.is_active() || now >= self.ends_at(&grant)? {
-            store::oauth_grants::delete::<U>(conn, grant.id).await?;
-            return Ok(Refreshed::Ended(grant.id));
+            store::oauth_grants::delete::<U>(tx, grant.id).await?;
+            let sigra = self.sigra.clone();
+            tx.after_commit(move || sigra.parts.cache.forget(&grant.id));
+            return Ok(Err(INVALID));
         }
         if user.requires_second_factor() && !grant.mfa_verified {
-            return refused(INVALID);
+            return Ok(Err(INVALID));
         }
         let permissions = match attempt.permissions(&grant) {
             Ok(permissions) => permissions,
-            Err(refusal) => return refused(refusal),
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let next = match standing {
-            Standing::Current => self.rotate(&mut *conn, &grant, token, now).await?,
+            Standing::Current => self.rotate(tx, &grant, token, now).await?,
             _ => self.successors(token, &grant.salt).into_iter().find(|next| next.hash() == grant.refresh_token),
         };
         // Its key was removed from the settings within the grace.
-        let Some(next) = next else { return refused(INVALID) };
-        self.issue(conn, &grant, &permissions, &next).await.map(Refreshed::Issued)
+        let Some(next) = next else { return Ok(Err(INVALID)) };
+        self.issue(tx, &grant, &permissions, &next).await.map(Ok)
     }
 
     fn standing(self, grant: &GrantRow<U::Id>, token: &RefreshToken, now: OffsetDateTime) -> Result<Standing, Error> {
@@ -157,20 +146,24 @@ impl<U: AuthUser> OauthServer<'_, U> {
         macs.iter().map(|mac| token.successor(mac)).collect()
     }
 
-    /// Ends a family of refresh tokens, because a token or a code of it came again. Returns whether it existed.
+    /// Ends a family of refresh tokens, if it hasn't ended yet, because a token or a code of it came again.
     pub(super) async fn end_family(
         self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         grant: Uuid,
         user: &U::Id,
         program: &Client,
-    ) -> Result<bool, Error> {
-        let ended = store::oauth_grants::delete::<U>(&mut *conn, grant).await?;
-        if ended {
-            self.sigra.audit().record(conn, &own_event(audit::APP_TOKEN_REUSED, user, program)).await?;
-            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, user_id = %user, grant_id = %grant);
+    ) -> Result<(), Error> {
+        if !store::oauth_grants::delete::<U>(tx, grant).await? {
+            return Ok(());
         }
-        Ok(ended)
+        self.sigra.audit().record(tx, &own_event(audit::APP_TOKEN_REUSED, user, program)).await?;
+        let (sigra, user) = (self.sigra.clone(), user.clone());
+        tx.after_commit(move || {
+            sigra.parts.cache.forget(&grant);
+            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, user_id = %user, grant_id = %grant);
+        });
+        Ok(())
     }
 }
 

@@ -5,7 +5,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode};
-use uuid::Uuid;
 
 use crate::{
     base::{bearer_secret::PresentedBearer, error::Error, telemetry, token::RefreshToken},
@@ -13,7 +12,7 @@ use crate::{
         audit::{self, own_event},
         client::{Client, Sender},
         oauth_client::OauthClient,
-        user::{AuthUser, Connection},
+        user::AuthUser,
     },
     oauth_server::{
         endpoint::read_form,
@@ -23,15 +22,8 @@ use crate::{
         response::json,
     },
     sigra::{Sigra, transact},
-    store,
+    store::{self, GrantRow},
 };
-
-/// What a token belonged to.
-enum Revoked {
-    Nothing,
-    OfAnotherClient,
-    Grant(Uuid),
-}
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/revoke` (RFC 7009): a client that logs out revokes its tokens. A refresh token ends the
@@ -57,61 +49,56 @@ impl<U: AuthUser> OauthServer<'_, U> {
     ) -> Result<(), EndpointError> {
         let client = self.authenticate(headers, parameters).await?;
         let token = parameters.require("token", "token is missing")?;
-        let revoked = transact!(self.sigra, conn => {
-            if let Some(refresh) = RefreshToken::parse(token, self.prefix()) {
-                return self.revoke_refresh(conn, &refresh, &client, program).await;
-            }
-            self.revoke_access(conn, token, &client).await
-        });
-        match revoked? {
-            Revoked::Nothing => Ok(()),
-            Revoked::OfAnotherClient => Err(Refusal::invalid_grant("the token belongs to another client").into()),
-            Revoked::Grant(id) => {
-                self.sigra.parts.cache.forget(&id);
-                Ok(())
-            }
+        match RefreshToken::parse(token, self.prefix()) {
+            Some(refresh) => self.revoke_refresh(&refresh, &client, program).await,
+            None => self.revoke_access(token, &client).await,
         }
     }
 
+    /// Ends the access of the program, also with a refresh token that was replaced: the program has had it.
     async fn revoke_refresh(
         self,
-        conn: &mut Connection<U>,
         token: &RefreshToken,
         client: &OauthClient,
         program: &Client,
-    ) -> Result<Revoked, Error> {
-        let series = token.series();
-        store::oauth_grants::lock_owner::<U>(&mut *conn, series).await?;
-        // Also with one that was replaced: the program has had it.
-        let grant = store::oauth_grants::find_by_series::<U>(&mut *conn, series).await?;
-        let Some(grant) = grant else { return Ok(Revoked::Nothing) };
-        if grant.client != client.id {
-            return Ok(Revoked::OfAnotherClient);
-        }
-        store::oauth_grants::delete::<U>(&mut *conn, grant.id).await?;
-        let audit = own_event(audit::APP_REVOKED, &grant.user, program);
-        let audit = audit.with(serde_json::json!({ "name": grant.client_name, "by": "program" }));
-        self.sigra.audit().record(conn, &audit).await?;
-        tracing::info!(target: "sigra", event = telemetry::APP_REVOKED, user_id = %grant.user, grant_id = %grant.id);
-        Ok(Revoked::Grant(grant.id))
+    ) -> Result<(), EndpointError> {
+        // Before the transaction, which keeps other writers waiting on SQLite: anybody can send unknown tokens.
+        let mut conn = self.sigra.pool().acquire().await?;
+        let found = store::oauth_grants::find_by_series::<U>(&mut conn, token.series()).await?;
+        drop(conn);
+        let Some(grant) = own(found, client)? else { return Ok(()) };
+        Ok(transact!(self.sigra, if true, tx => {
+            store::users::lock::<U>(tx, &grant.user).await?;
+            if !store::oauth_grants::delete::<U>(tx, grant.id).await? {
+                return Ok(());
+            }
+            let audit = own_event(audit::APP_REVOKED, &grant.user, program);
+            let audit = audit.with(serde_json::json!({ "name": grant.client_name, "by": "program" }));
+            self.sigra.audit().record(tx, &audit).await?;
+            let (sigra, user, id) = (self.sigra.clone(), grant.user.clone(), grant.id);
+            tx.after_commit(move || {
+                sigra.parts.cache.forget(&id);
+                tracing::info!(target: "sigra", event = telemetry::APP_REVOKED, user_id = %user, grant_id = %id);
+            });
+            Ok(())
+        })?)
     }
 
-    async fn revoke_access(
-        self,
-        conn: &mut Connection<U>,
-        token: &str,
-        client: &OauthClient,
-    ) -> Result<Revoked, Error> {
-        let Some(presented) = PresentedBearer::parse(token, self.prefix()) else { return Ok(Revoked::Nothing) };
+    async fn revoke_access(self, token: &str, client: &OauthClient) -> Result<(), EndpointError> {
+        let Some(presented) = PresentedBearer::parse(token, self.prefix()) else { return Ok(()) };
         let hash = presented.key().hash;
-        let found = store::oauth_grants::find_by_token::<U>(&mut *conn, hash).await?;
-        match found.map(|found| found.grant) {
-            None => Ok(Revoked::Nothing),
-            Some(grant) if grant.client != client.id => Ok(Revoked::OfAnotherClient),
-            Some(grant) => {
-                store::oauth_grants::delete_token::<U>(conn, hash).await?;
-                Ok(Revoked::Grant(grant.id))
-            }
-        }
+        let found = store::oauth_grants::find_by_token::<U>(&mut *self.sigra.pool().acquire().await?, hash).await?;
+        let Some(grant) = own(found.map(|found| found.grant), client)? else { return Ok(()) };
+        transact!(self.sigra, conn => Ok(store::oauth_grants::delete_token::<U>(conn, hash).await?))?;
+        self.sigra.parts.cache.forget(&grant.id);
+        Ok(())
+    }
+}
+
+/// Returns the grant of a token, if there is one, and fails if it is another client's.
+fn own<Id>(grant: Option<GrantRow<Id>>, client: &OauthClient) -> Result<Option<GrantRow<Id>>, Refusal> {
+    match grant {
+        Some(grant) if grant.client != client.id => Err(Refusal::invalid_grant("the token belongs to another client")),
+        grant => Ok(grant),
     }
 }

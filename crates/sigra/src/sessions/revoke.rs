@@ -20,6 +20,8 @@ use crate::{
 pub struct Revoked {
     user: String,
     sessions: Vec<SessionId>,
+    /// Whether one session was to be deleted, rather than all.
+    by_id: bool,
 }
 
 impl Revoked {
@@ -51,8 +53,24 @@ impl<U: AuthUser> Sigra<U> {
     /// [`Error::Database`].
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
         let revoked = transact!(self, conn => self.sessions().delete_all_in(conn, user, None).await)?;
-        self.end_sessions(&revoked.sessions);
+        self.revoked(&revoked);
         Ok(revoked.len())
+    }
+
+    /// Logs sessions that were revoked, and ends them in this process. Call it after the commit.
+    fn revoked(&self, revoked: &Revoked) {
+        let Revoked { user, sessions, by_id } = revoked;
+        match sessions.as_slice() {
+            [] if *by_id => {}
+            [id] if *by_id => {
+                tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
+            }
+            several => {
+                let sessions = several.len();
+                tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, sessions);
+            }
+        }
+        self.end_sessions(sessions);
     }
 
     pub(crate) fn end_sessions(&self, ids: &[SessionId]) {
@@ -73,7 +91,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// [`Error::Database`].
     pub async fn delete(self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
         let revoked = transact!(self.sigra, conn => self.delete_in(conn, user, id).await)?;
-        self.sigra.end_sessions(&revoked.sessions);
+        self.sigra.revoked(&revoked);
         Ok(!revoked.is_empty())
     }
 
@@ -87,9 +105,8 @@ impl<U: AuthUser> Sessions<'_, U> {
         let deleted = store::sessions::delete_by_id::<U>(&mut *conn, user, id).await?;
         if deleted.is_some() {
             store::browsers::delete_that_of_session::<U>(conn, BrowserKind::Trusted, user, id).await?;
-            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
         }
-        Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
+        Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect(), by_id: true })
     }
 
     /// Deletes all sessions of a user except this one, and the trust in all other browsers. Returns how many sessions
@@ -105,7 +122,7 @@ impl<U: AuthUser> Sessions<'_, U> {
             store::browsers::delete_all_but_that_of_session::<U>(conn, BrowserKind::Trusted, &user, this_one).await?;
             Ok(revoked)
         })?;
-        self.sigra.end_sessions(&revoked.sessions);
+        self.sigra.revoked(&revoked);
         Ok(revoked.len())
     }
 
@@ -130,12 +147,11 @@ impl<U: AuthUser> Sessions<'_, U> {
             return Err(Error::SessionEnded);
         }
         let sessions = store::sessions::delete::<U>(conn, user, except).await?;
-        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, sessions = sessions.len());
-        Ok(Revoked { user: user.to_string(), sessions })
+        Ok(Revoked { user: user.to_string(), sessions, by_id: false })
     }
 
-    /// Ends deleted sessions and their live connections in this process at once. Other processes learn of it from the
-    /// database.
+    /// Ends deleted sessions and their live connections in this process at once, and logs it. Other processes learn of
+    /// it from the database.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -156,7 +172,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     #[allow(clippy::needless_pass_by_value, reason = "sessions are announced once")]
     pub fn announce(self, revoked: Revoked) {
         self.sigra.parts.cache.forget(&revoked.user);
-        self.sigra.end_sessions(&revoked.sessions);
+        self.sigra.revoked(&revoked);
     }
 
     /// Makes the next request in this process read the user from the database. Call it after a commit that changed or

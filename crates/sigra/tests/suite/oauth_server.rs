@@ -1032,6 +1032,34 @@ async fn invariant_10_many_decisions_and_many_polls_at_once_count_once() {
     assert_eq!(host.count("oauth_grants").await, given as i64);
 }
 
+/// Anybody can send these, so they must not keep others from writing to SQLite.
+#[tokio::test]
+async fn unknown_codes_and_tokens_are_refused_without_a_transaction() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    // Well-formed, and unknown.
+    let (head, secret) = tokens.refresh.rsplit_once('_').unwrap();
+    let (refresh, code) = (format!("{head}_{}", "A".repeat(secret.len())), "A".repeat(43));
+    let program = host.program();
+    let revoke = async |client: &str, token: &str| {
+        program.post("/oauth/revoke", &[("client_id", client), ("token", token)]).await
+    };
+
+    let writer = host.sigra().begin().await.unwrap();
+    let refused = async {
+        assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+        assert_refused(&host.refresh(&refresh, &[]).await, "invalid_grant");
+        assert_refused(&host.refresh(&tokens.refresh, &[("client_id", "other")]).await, "invalid_grant");
+        assert_refused(&host.poll(&code).await, "invalid_grant");
+        assert_status(&revoke("cli", &refresh).await, StatusCode::OK);
+        assert_refused(&revoke("other", &tokens.refresh).await, "invalid_grant");
+        assert_refused(&revoke("other", &tokens.access).await, "invalid_grant");
+    };
+    tokio::time::timeout(SECOND * 20, refused).await.expect("the answers come although somebody else is writing");
+    writer.rollback().await.unwrap();
+}
+
 // Programs that ask about tokens.
 
 #[tokio::test]

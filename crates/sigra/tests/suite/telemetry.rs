@@ -33,7 +33,9 @@ use super::{
     host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who},
     oauth_host::OauthHost,
     oauth_server,
+    oauth_server_host::ServerHost,
 };
+use crate::database::{ALLOW_COMMITS, REFUSE_COMMITS};
 
 /// Everything that any thread of this process logs, at every level.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
@@ -459,6 +461,62 @@ async fn events_have_the_id_of_a_known_user_and_none_otherwise() {
     let debugged: Vec<&str> =
         log.lines().filter(|line| line.contains("id=Some(") || line.contains("id=None")).collect();
     assert!(debugged.is_empty(), "{debugged:?}");
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_is_not_logged() {
+    LazyLock::force(&LOG);
+    let host = Host::new().await;
+    let (user, _) = host.logged_in(false).await;
+    let session = host.sigra().sessions().list(&user.id).await.unwrap()[0].id;
+    let logged = || {
+        let events = EVENTS.lock().unwrap();
+        let is_it = |logged: &&LoggedEvent| {
+            logged.name() == telemetry::SESSION_REVOKED && logged.fields["user_id"] == user.id.to_string()
+        };
+        events.iter().filter(is_it).cloned().collect::<Vec<_>>()
+    };
+    let mut tx = host.sigra().begin().await.unwrap();
+    drop(host.sigra().sessions().delete_in(&mut tx, &user.id, session).await.unwrap());
+    tx.rollback().await.unwrap();
+    let mut tx = host.sigra().begin().await.unwrap();
+    drop(host.sigra().sessions().delete_all_in(&mut tx, &user.id, None).await.unwrap());
+    tx.rollback().await.unwrap();
+    assert!(logged().is_empty(), "{:?}", logged());
+
+    let mut tx = host.sigra().begin().await.unwrap();
+    let revoked = host.sigra().sessions().delete_in(&mut tx, &user.id, session).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra().sessions().announce(revoked);
+    assert!(!host.sigra().sessions().delete(&user.id, session).await.unwrap());
+    assert_eq!(logged().len(), 1, "{:?}", logged());
+    assert_eq!(logged()[0].fields["session_id"], session.to_string());
+}
+
+/// Of a program, too, nothing is logged that wasn't committed.
+#[tokio::test]
+async fn a_program_whose_end_is_not_committed_is_not_logged() {
+    LazyLock::force(&LOG);
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let grant = host.sigra().oauth_server().list(&user.id).await.unwrap()[0].id.to_string();
+    let logged = || {
+        let events = EVENTS.lock().unwrap();
+        let of_grant = events.iter().filter(|logged| logged.fields.get("grant_id") == Some(&grant));
+        of_grant.map(|logged| logged.name().to_owned()).collect::<Vec<_>>()
+    };
+    host.refresh(&tokens.refresh, &[]).await;
+    host.host.clock().advance(MINUTE);
+    host.host.execute(REFUSE_COMMITS).await;
+    let revoke = [("client_id", "cli"), ("token", &tokens.refresh)];
+    assert_status(&host.program().post("/oauth/revoke", &revoke).await, 500);
+    assert_status(&host.refresh(&tokens.refresh, &[]).await, 500);
+    assert_eq!(logged(), [telemetry::APP_AUTHORIZED]);
+
+    host.host.execute(ALLOW_COMMITS).await;
+    assert_status(&host.refresh(&tokens.refresh, &[]).await, 400);
+    assert_eq!(logged(), [telemetry::APP_AUTHORIZED, telemetry::TOKEN_REUSED]);
 }
 
 #[tokio::test]
