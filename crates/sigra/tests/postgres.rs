@@ -42,6 +42,11 @@ mod database {
     /// Undoes that.
     pub const ALLOW_COMMITS: &str = "DROP TRIGGER no_commits ON oauth_grants";
 
+    /// Leaves no user code free.
+    pub const REFUSE_USER_CODES: &str =
+        "CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER no_codes BEFORE INSERT ON oauth_device_codes FOR EACH ROW EXECUTE FUNCTION ignore()";
+
     /// Isolation levels that can be the default of a role or a database.
     pub const ISOLATION_LEVELS: &[&str] = &["read committed", "repeatable read", "serializable"];
 

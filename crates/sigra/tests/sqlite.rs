@@ -43,6 +43,10 @@ mod database {
     /// Undoes that.
     pub const ALLOW_COMMITS: &str = "DROP TRIGGER no_commits";
 
+    /// Leaves no user code free.
+    pub const REFUSE_USER_CODES: &str =
+        "CREATE TRIGGER no_codes BEFORE INSERT ON oauth_device_codes BEGIN SELECT RAISE(IGNORE); END";
+
     /// What shows the plan of a statement that follows.
     pub const EXPLAIN: &str = "EXPLAIN QUERY PLAN";
 

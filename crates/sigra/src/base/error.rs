@@ -24,6 +24,7 @@ pub(crate) struct Failed {
 /// | [`Database`](Error::Database), the database can't be reached, or can't be used right now | 503 with `Retry-After` |
 /// | [`Database`](Error::Database), anything else | 500 |
 /// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
+/// | `NoUserCode` with the feature oauth-server | 503 with `Retry-After` |
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
@@ -119,6 +120,10 @@ pub enum Error {
     #[cfg(feature = "oauth-server")]
     #[error("the OAuth server has no settings: set Config::oauth_server")]
     NoAuthorizationServer,
+    /// Each code that was drawn for a [program without a browser](crate::oauth_server::UserCode) is in use.
+    #[cfg(feature = "oauth-server")]
+    #[error("each code that was drawn for the program is in use: try again")]
+    NoUserCode,
     /// The user has no other way to log in.
     #[error("it is the user's last way to log in: let them set a password first, or add another way")]
     LastWayIn,
@@ -157,6 +162,8 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::PasswordWorkersBusy => true,
+            #[cfg(feature = "oauth-server")]
+            Self::NoUserCode => true,
             Self::Database(error) => is_unavailable(error),
             _ => false,
         }
@@ -316,6 +323,8 @@ mod tests {
             (Error::Random, "`Random`"),
             #[cfg(feature = "oauth-server")]
             (Error::NoAuthorizationServer, "`NoAuthorizationServer`"),
+            #[cfg(feature = "oauth-server")]
+            (Error::NoUserCode, "`NoUserCode`"),
             #[cfg(feature = "passkeys")]
             (Error::NoRelyingParty, "`NoRelyingParty`"),
             #[cfg(feature = "passkeys")]

@@ -37,4 +37,6 @@ pub(crate) mod second_factor;
 pub(crate) mod session;
 pub(crate) mod transaction;
 pub(crate) mod user;
+#[cfg(feature = "oauth-server")]
+pub(crate) mod user_code;
 pub(crate) mod window;

@@ -23,6 +23,11 @@ impl Window {
     pub(crate) fn of(ttl: Duration, now: OffsetDateTime) -> Self {
         Self { after: earlier(now, ttl), until: latest(now) }
     }
+
+    /// Returns whether a row from this time is valid.
+    pub(crate) fn contains(&self, at: OffsetDateTime) -> bool {
+        at > self.after && at <= self.until
+    }
 }
 
 /// Returns the latest time that a correct clock can show now.

@@ -90,8 +90,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             return Ok(Exchange::Refused);
         }
         let now = self.sigra.now();
-        let valid = Window::of(CODE_TTL, now);
-        let is_fresh = row.inserted_at > valid.after && row.inserted_at <= valid.until;
+        let is_fresh = Window::of(CODE_TTL, now).contains(row.inserted_at);
         let session = self.live_session(tx, row.session).await?;
         let Some(session) = session.filter(|_| is_fresh && attempt.fits(&row)) else {
             store::oauth_codes::consume::<U>(tx, code, None, now).await?;

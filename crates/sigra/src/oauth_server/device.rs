@@ -1,6 +1,6 @@
 //! Device authorization (RFC 8628): a program without a browser shows a code, which the user enters in a browser.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
@@ -8,10 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
-    base::{
-        error::Error,
-        token::{FlowToken, random_bytes},
-    },
+    base::{clock::later, error::Error, token::FlowToken},
     model::{
         client::{Client, Sender},
         limit::Limit,
@@ -20,8 +17,10 @@ use crate::{
         oauth_lifetimes::DEVICE_CODE_TTL,
         permission::RegisteredPermission,
         scope::{Scope, Sudo},
+        session::SessionRow,
         transaction::Transaction,
         user::AuthUser,
+        user_code::UserCode,
         window::Window,
     },
     oauth_server::{
@@ -42,12 +41,6 @@ const INTERVAL: i32 = 5;
 /// The maximum, in seconds: a program that doesn't slow down doesn't wait forever either.
 const LONGEST_INTERVAL: i32 = 60;
 
-/// The letters of a user code: no vowels, so that it isn't a word, and no digits that look like letters (RFC 8628 section
-/// 6.1). Eight of them have 34.5 bits of entropy, which the limit of attempts makes enough for ten minutes.
-const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-
-const LETTERS_OF_CODE: usize = 8;
-
 /// How many codes a user can enter: 10, then a delay of 30 seconds that doubles up to an hour. A success doesn't reset
 /// it, or an attacker could enter their own codes in between.
 const ENTERED_CODES: Limit = Limit::SECOND_FACTOR.free(10);
@@ -55,60 +48,12 @@ const ENTERED_CODES: Limit = Limit::SECOND_FACTOR.free(10);
 /// How often another program could have the same user code by chance.
 const TRIES: usize = 4;
 
-/// The code that a user reads on one device and enters on another: `BCDF-GHJK`. It is read in upper or lower case, with
-/// or without anything between the letters.
-///
-/// ```
-/// use sigra::oauth_server::UserCode;
-///
-/// let code = UserCode::parse("bcdf ghjk").expect("a code");
-/// assert_eq!(code.to_string(), "BCDF-GHJK");
-/// assert!(UserCode::parse("BCDF-GHJA").is_none(), "it has a vowel");
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct UserCode([u8; LETTERS_OF_CODE]);
-
-impl UserCode {
-    /// Parses what a user entered. Returns `None` if it can't be a code.
-    #[must_use]
-    pub fn parse(entered: &str) -> Option<Self> {
-        if entered.len() > 64 {
-            return None;
-        }
-        let is_between = |c: &char| c.is_whitespace() || matches!(c, '-' | '–' | '.' | '_');
-        let letters = entered.chars().filter(|c| !is_between(c)).map(|c| {
-            let upper = u8::try_from(c.to_ascii_uppercase()).ok()?;
-            LETTERS.contains(&upper).then_some(upper)
-        });
-        letters.collect::<Option<Vec<u8>>>()?.try_into().ok().map(Self)
-    }
-
-    fn generate() -> Result<Self, Error> {
-        let mut letters = [0; LETTERS_OF_CODE];
-        let mut filled = 0;
-        while filled < LETTERS_OF_CODE {
-            // A byte above the largest multiple of 20 is drawn again, so that all letters are equally likely.
-            for byte in random_bytes::<16>()?.into_iter().filter(|byte| *byte < 240).take(LETTERS_OF_CODE - filled) {
-                letters[filled] = LETTERS[usize::from(byte % 20)];
-                filled += 1;
-            }
-        }
-        Ok(Self(letters))
-    }
-}
-
-impl fmt::Display for UserCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = std::str::from_utf8(&self.0).unwrap_or_default();
-        write!(f, "{}-{}", &letters[..4], &letters[4..])
-    }
-}
-
-impl fmt::Debug for UserCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UserCode([redacted])")
-    }
-}
+const UNKNOWN: Refusal = Refusal::invalid_grant("the device code is unknown, used, or of another client");
+const EXPIRED: Refusal = Refusal::new("expired_token", "the device code has expired: begin again");
+const SLOW_DOWN: Refusal = Refusal::new("slow_down", "ask less often");
+const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
+const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
+const LOGIN_ENDED: Refusal = Refusal::new("access_denied", "the login that allowed it has ended");
 
 /// A program that waits for the user who entered its code.
 #[derive(Clone, Debug)]
@@ -127,6 +72,13 @@ pub struct DeviceRequest {
     pub inserted_at: OffsetDateTime,
     /// How long it will have access, unless the user ends it before (OWASP ASVS 10.7.2).
     pub lifetime: Duration,
+}
+
+/// When a program asks.
+struct Pace {
+    is_early: bool,
+    /// How often it can ask from now on, in seconds.
+    next: i32,
 }
 
 #[derive(Serialize)]
@@ -189,7 +141,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
                 return Ok(self.device_response(&code, &user_code)?);
             }
         }
-        Err(Error::Random.into())
+        Err(Error::NoUserCode.into())
     }
 
     fn device_response(self, code: &FlowToken, user_code: &UserCode) -> Result<Response, Error> {
@@ -287,12 +239,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
         program: &Client,
         mut also: Option<OnNewGrant<U>>,
     ) -> Result<Tokens, EndpointError> {
-        const UNKNOWN: Refusal = Refusal::invalid_grant("the device code is unknown, used, or of another client");
         let code = parameters.require("device_code", "device_code is missing")?;
         let code = FlowToken::parse(code).ok_or(UNKNOWN)?.hash();
         // Nobody needs an account to send codes, and on SQLite, a transaction keeps other writers waiting.
         let known = store::oauth_device_codes::find::<U>(&mut *self.sigra.pool().acquire().await?, code).await?;
-        known.filter(|row| row.client == client.id).ok_or(UNKNOWN)?;
+        self.pace(&known.filter(|row| row.client == client.id).ok_or(UNKNOWN)?)?;
         let polled = transact!(self.sigra, if also.is_some(), tx => {
             let row = store::oauth_device_codes::find::<U>(tx, code).await?;
             match row.filter(|row| row.client == client.id) {
@@ -311,41 +262,24 @@ impl<U: AuthUser> OauthServer<'_, U> {
         program: &Client,
         also: &mut Option<OnNewGrant<U>>,
     ) -> Result<Result<Tokens, Refusal>, Error> {
-        const SLOW_DOWN: Refusal = Refusal::new("slow_down", "ask less often");
-        const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
-        const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
         // Before the code's row changes: a decision about the code, and the end of all sessions, lock in this order too.
         let user = match &row.user {
             Some(user) => store::users::lock::<U>(tx, user).await?,
             None => None,
         };
-        let (now, begun) = (self.sigra.now(), self.begun());
-        if row.inserted_at <= begun.after || row.inserted_at > begun.until {
-            return Ok(Err(Refusal::new("expired_token", "the device code has expired: begin again")));
-        }
-        let is_early = row.polled_at.is_some_and(|at| now < at + Duration::from_secs(row.poll_interval.max(0) as u64));
-        // Otherwise, a program that doesn't slow down would never be answered, and each attempt would be written.
-        if is_early && row.poll_interval >= LONGEST_INTERVAL {
-            return Ok(Err(SLOW_DOWN));
-        }
-        let next = if is_early { (row.poll_interval + INTERVAL).min(LONGEST_INTERVAL) } else { row.poll_interval };
+        let pace = match self.pace(&row) {
+            Ok(pace) => pace,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         // Of several requests at once, one is early enough.
-        if !store::oauth_device_codes::poll::<U>(tx, &row, next, now).await? || is_early {
+        if !store::oauth_device_codes::poll::<U>(tx, &row, pace.next, self.sigra.now()).await? || pace.is_early {
             return Ok(Err(SLOW_DOWN));
         }
-        match row.decision.as_deref() {
-            None => return Ok(Err(PENDING)),
-            Some(APPROVED) => {}
-            Some(_) => {
-                store::oauth_device_codes::delete::<U>(tx, row.code).await?;
-                return Ok(Err(DENIED_BY_USER));
-            }
-        }
-        let (Some(user), Some(session)) = (user, row.session) else { return Ok(Err(PENDING)) };
-        if !store::oauth_device_codes::delete::<U>(tx, row.code).await? {
-            return Ok(Err(DENIED_BY_USER));
-        }
-        let Some(session) = self.live_session(tx, session).await? else { return Ok(Err(DENIED_BY_USER)) };
+        let session = match self.decided(tx, &row).await? {
+            Ok(session) => session,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(user) = user else { return Ok(Err(LOGIN_ENDED)) };
         let given = Given {
             user: &user,
             session: &session,
@@ -361,6 +295,37 @@ impl<U: AuthUser> OauthServer<'_, U> {
         }
     }
 
+    /// Returns whether a program asks too early. Fails if its code has expired, and if it never slows down: otherwise,
+    /// each of its attempts would be written, and it would never be answered.
+    fn pace(self, row: &DeviceCodeRow<U::Id>) -> Result<Pace, Refusal> {
+        if !self.begun().contains(row.inserted_at) {
+            return Err(EXPIRED);
+        }
+        let interval = Duration::from_secs(row.poll_interval.max(0).unsigned_abs().into());
+        let is_early = row.polled_at.is_some_and(|at| self.sigra.now() < later(at, interval));
+        match is_early {
+            true if row.poll_interval >= LONGEST_INTERVAL => Err(SLOW_DOWN),
+            true => Ok(Pace { is_early, next: (row.poll_interval + INTERVAL).min(LONGEST_INTERVAL) }),
+            false => Ok(Pace { is_early, next: row.poll_interval }),
+        }
+    }
+
+    /// Uses a code up that its user has decided about. Returns the session in which they allowed the program access.
+    async fn decided(
+        self,
+        tx: &mut Transaction<U>,
+        row: &DeviceCodeRow<U::Id>,
+    ) -> Result<Result<SessionRow, Refusal>, Error> {
+        let Some(decision) = &row.decision else { return Ok(Err(PENDING)) };
+        if !store::oauth_device_codes::delete::<U>(tx, row.code).await? {
+            return Ok(Err(UNKNOWN));
+        }
+        match row.session.filter(|_| decision == APPROVED) {
+            Some(session) => Ok(self.live_session(tx, session).await?.ok_or(LOGIN_ENDED)),
+            None => Ok(Err(DENIED_BY_USER)),
+        }
+    }
+
     /// Returns when a program must have begun to wait, to wait now.
     fn begun(self) -> Window {
         Window::of(DEVICE_CODE_TTL, self.sigra.now())
@@ -368,40 +333,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     /// Returns what the database knows a user code by. It has a key, because the codes are short.
     fn hash_of(self, code: &UserCode) -> Result<[u8; 32], Error> {
-        let macs = self.sigra.parts.oauth_keys.macs(&[b"user code", &code.0]);
+        let macs = self.sigra.parts.oauth_keys.macs(&[b"user code", code.as_bytes()]);
         macs.first().map(|mac| **mac).ok_or(Error::Encryption)
     }
 }
 
 const APPROVED: &str = "approved";
 const DENIED: &str = "denied";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_code_is_eight_consonants_however_it_is_written() {
-        let code = UserCode::generate().expect("randomness");
-        let shown = code.to_string();
-        assert_eq!((shown.len(), &shown[4..5]), (9, "-"));
-        assert!(shown.bytes().filter(|letter| *letter != b'-').all(|letter| LETTERS.contains(&letter)));
-        for entered in [shown.to_lowercase(), shown.replace('-', ""), format!(" {} ", shown.replace('-', " – "))] {
-            assert!(UserCode::parse(&entered) == Some(code.clone()), "{entered}");
-        }
-        for bad in ["", "BCDF-GHJ", "BCDF-GHJKL", "BCDF-GHJA", "BCDF-GHJ1", "BCDF-GHJÉ", &"B".repeat(100)] {
-            assert!(UserCode::parse(bad).is_none(), "{bad}");
-        }
-        assert_eq!(format!("{code:?}"), "UserCode([redacted])");
-    }
-
-    #[test]
-    fn all_letters_of_user_codes_are_equally_likely() {
-        let mut counts = std::collections::BTreeMap::<u8, usize>::new();
-        for _ in 0..2500 {
-            UserCode::generate().expect("randomness").0.iter().for_each(|b| *counts.entry(*b).or_default() += 1);
-        }
-        // 20,000 letters: 1000 of each, plus or minus 31.
-        assert!(counts.len() == 20 && counts.values().all(|count| (800..1200).contains(count)), "{counts:?}");
-    }
-}

@@ -19,11 +19,12 @@ mod token;
 
 pub use self::{
     authorize::{AuthorizationError, AuthorizationRequest},
-    device::{DeviceRequest, UserCode},
+    device::DeviceRequest,
     handle::OauthServer,
 };
 pub use crate::model::{
     authorization_server::AuthorizationServer,
     oauth_client::OauthClient,
     oauth_grant::{Grant, NewGrant},
+    user_code::UserCode,
 };

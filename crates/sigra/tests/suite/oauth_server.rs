@@ -21,6 +21,7 @@ use super::{
         assert_refused, authorize_path, code_of, error_of, text,
     },
 };
+use crate::database::{LAST_TIME, REFUSE_USER_CODES};
 
 const AT_ONCE: usize = 16;
 
@@ -984,6 +985,39 @@ async fn a_device_code_of_another_client_or_an_expired_one_is_refused() {
     );
     host.host.clock().advance(MINUTE * 10);
     assert_eq!(browser.post("/device", &[("user_code", &user_code)]).await.json::<Value>(), Value::Null);
+}
+
+#[tokio::test]
+async fn a_program_that_finds_no_free_user_code_tries_again() {
+    let host = ServerHost::new().await;
+    host.host.execute(REFUSE_USER_CODES).await;
+    let refused = host.program().post("/oauth/device_authorization", &[("client_id", "cli")]).await;
+    assert_status(&refused, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_device_code_does_not_outlive_the_login_that_allowed_it() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let (device, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    let decided = browser.post("/device/decision", &[("user_code", &user_code), ("decision", "allow")]).await;
+    assert!(decided.json::<bool>());
+    host.sigra().delete_all_sessions(&user.id).await.unwrap();
+    let refused = host.poll(&device).await;
+    assert_refused(&refused, "access_denied");
+    assert_eq!(text(&refused.json(), "error_description"), "the login that allowed it has ended");
+    assert_refused(&host.poll(&device).await, "invalid_grant");
+}
+
+#[tokio::test]
+async fn a_program_that_asked_at_the_latest_possible_time_must_slow_down() {
+    let host = ServerHost::new().await;
+    let (device, _) = host.begin_device().await;
+    let date = format!("UPDATE oauth_device_codes SET polled_at = {LAST_TIME}");
+    sqlx::query(sqlx::AssertSqlSafe(date)).execute(&host.host.pool).await.unwrap();
+    assert_refused(&host.poll(&device).await, "slow_down");
 }
 
 #[tokio::test]
