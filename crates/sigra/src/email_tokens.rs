@@ -9,6 +9,7 @@ use crate::{
     },
     model::{
         audit::{self, Audit},
+        checked::Checked,
         session::SessionId,
         user::{AuthUser, Connection},
         window::Window,
@@ -74,11 +75,11 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn find(self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
-        let Some(sent) = self.sent_within(context) else { return Ok(None) };
+    pub async fn find(self, token: &EmailToken, context: Context<'_>) -> Result<Checked<Sent<U>>, Error> {
+        let Some(sent) = self.sent_within(context) else { return Ok(Checked::Invalid) };
         let (mut conn, name) = (self.sigra.pool().acquire().await?, context.name());
         let found = store::email_tokens::find::<U>(&mut conn, token.hash(), &name, sent).await?;
-        Ok(found.filter(|sent| sent.user.is_active()))
+        Ok(found.filter(|sent| sent.user.is_active()).into())
     }
 
     /// Uses a token up, in the transaction of the change that it allows. Of several concurrent calls, only one gets it.
@@ -93,12 +94,12 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{Sigra, token::{Context, EmailToken}};
+    /// use sigra::{Checked, Sigra, token::{Context, EmailToken}};
     ///
     /// async fn confirm(sigra: &Sigra<User>, token: &EmailToken) -> sigra::Result<bool> {
     ///     let mut tx = sigra.begin().await?;
     ///     let sent = sigra.email_tokens().take(&mut tx, token, Context::Confirm).await?;
-    ///     let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(false) };
+    ///     let Checked::Valid(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(false) };
     ///     let confirm = sqlx::query("UPDATE users SET confirmed_at = unixepoch() WHERE id = $1").bind(sent.user.id);
     ///     confirm.execute(&mut *tx).await?;
     ///     tx.commit().await?;
@@ -114,12 +115,12 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         conn: &mut Connection<U>,
         token: &EmailToken,
         context: Context<'_>,
-    ) -> Result<Option<Sent<U>>, Error> {
-        let Some(sent) = self.sent_within(context) else { return Ok(None) };
+    ) -> Result<Checked<Sent<U>>, Error> {
+        let Some(sent) = self.sent_within(context) else { return Ok(Checked::Invalid) };
         let name = context.name();
         let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, sent).await?;
         let taken = store::email_tokens::delete::<U>(conn, token.hash(), &name).await?;
-        Ok(found.filter(|sent| taken && sent.user.is_active()))
+        Ok(found.filter(|sent| taken && sent.user.is_active()).into())
     }
 
     /// Finds a token, and locks its user's row until the end of the transaction. The token stays valid. Use it if the
@@ -133,11 +134,11 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         conn: &mut Connection<U>,
         token: &EmailToken,
         context: Context<'_>,
-    ) -> Result<Option<Sent<U>>, Error> {
-        let Some(sent) = self.sent_within(context) else { return Ok(None) };
+    ) -> Result<Checked<Sent<U>>, Error> {
+        let Some(sent) = self.sent_within(context) else { return Ok(Checked::Invalid) };
         let name = context.name();
         let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, sent).await?;
-        Ok(found.filter(|sent| sent.user.is_active()))
+        Ok(found.filter(|sent| sent.user.is_active()).into())
     }
 
     /// Deletes the tokens of one context that were sent to a user, such as before a newer one is sent.

@@ -9,6 +9,7 @@ use crate::{
     },
     model::{
         audit::{self, own_event},
+        checked::Checked,
         client::Client,
         user::{AuthUser, Connection},
     },
@@ -82,7 +83,7 @@ impl<U: AuthUser> Recovery<'_, U> {
     ///
     /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
     /// link was sent to](Sent::to) and sets another password. [`announce`](crate::session::Sessions::announce) the
-    /// sessions after the commit. Returns `None` if the link is invalid.
+    /// sessions after the commit.
     ///
     /// # Errors
     ///
@@ -92,15 +93,16 @@ impl<U: AuthUser> Recovery<'_, U> {
         conn: &mut Connection<U>,
         token: &EmailToken,
         client: &Client,
-    ) -> Result<Option<Recovered<U>>, Error> {
-        let Some(sent) = self.sigra.email_tokens().take(conn, token, Context::Recovery).await? else { return Ok(None) };
+    ) -> Result<Checked<Recovered<U>>, Error> {
+        let sent = self.sigra.email_tokens().take(conn, token, Context::Recovery).await?;
+        let Checked::Valid(sent) = sent else { return Ok(Checked::Invalid) };
         let user = sent.user.id();
         self.sigra.mfa().delete_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
         self.unlink_all(conn, &user, client).await?;
         store::email_tokens::delete_recovery_tokens_after::<U>(conn, &user, sent.at).await?;
         let revoked = self.sigra.email_tokens().delete_all_in(conn, &user, None).await?;
         self.sigra.audit().record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
-        Ok(Some(Recovered { sent, revoked }))
+        Ok(Checked::Valid(Recovered { sent, revoked }))
     }
 
     async fn unlink_all(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<(), Error> {

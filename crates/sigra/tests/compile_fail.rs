@@ -1,5 +1,5 @@
 //! The compiler's messages for common mistakes: they say how to fix them.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![cfg(all(feature = "sqlite", feature = "testing", feature = "oauth"))]
 #![allow(missing_docs)]
 
 #[test]

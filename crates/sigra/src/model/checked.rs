@@ -1,4 +1,4 @@
-/// The result of checking what a user presented, such as a code or the signature of a passkey.
+/// The result of checking what a user presented, such as a code, the token of a link, or the signature of a passkey.
 ///
 /// ```
 /// use sigra::mfa::Checked;
@@ -15,7 +15,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a check passes or fails")]
 pub enum Checked<T = ()> {
-    /// It was valid, and is used up.
+    /// It was valid. It is used up, unless the function says that it stays valid.
     Valid(T),
     /// It was wrong, used before, or expired. Callers can't tell which.
     Invalid,
@@ -35,6 +35,20 @@ impl<T> Checked<T> {
             Self::Valid(value) => Some(value),
             Self::Invalid => None,
         }
+    }
+
+    /// Returns what it was found to be, or the error if it wasn't valid.
+    ///
+    /// # Errors
+    ///
+    /// The given error.
+    pub fn ok_or<E>(self, error: E) -> Result<T, E> {
+        self.valid().ok_or(error)
+    }
+
+    /// Makes it invalid, unless a condition holds too.
+    pub fn filter(self, condition: impl FnOnce(&T) -> bool) -> Self {
+        self.valid().filter(condition).into()
     }
 
     /// Maps the value, if it was valid.

@@ -111,7 +111,7 @@ impl<U: AuthUser> KnownIdentity<U> {
     }
 }
 
-/// The result of [linking](crate::oauth::Identities::link_in).
+/// The result of [linking](crate::oauth::Identities::link_in) an identity.
 #[must_use = "it may not be linked"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a host must decide what to say about each")]
@@ -212,7 +212,7 @@ impl<U: AuthUser> Identities<'_, U> {
     /// is awaited only if the provider has proven the address, and nobody has linked the identity.
     ///
     /// What the decision relies on can change before you act on it. Each action checks that it still holds, so decide
-    /// again if it doesn't: [`insert_in`](Self::insert_in) returns `false`, for example.
+    /// again if it doesn't: [`insert_in`](Self::insert_in) doesn't return [`Linked::Now`], for example.
     ///
     /// # Errors
     ///
@@ -356,9 +356,9 @@ impl<U: AuthUser> Identities<'_, U> {
         Ok(store::identities::find::<U>(conn, &identity.issuer, &identity.subject).await?.is_some())
     }
 
-    /// Links an identity to a user, in the transaction in which you register them or take their account over. Returns
-    /// whether it is linked: of several concurrent calls for one identity, only one succeeds. Roll the transaction back
-    /// and decide again otherwise.
+    /// Links an identity to a user, in the transaction in which you register them or take their account over. Of several
+    /// concurrent calls for one identity, only one returns [`Linked::Now`]. Roll the transaction back and decide again
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -369,7 +369,7 @@ impl<U: AuthUser> Identities<'_, U> {
         user: &U::Id,
         identity: &ProviderIdentity,
         client: &Client,
-    ) -> Result<bool, Error> {
+    ) -> Result<Linked, Error> {
         let now = self.sigra.now();
         let row = IdentityRow {
             id: Uuid::now_v7(),
@@ -383,11 +383,23 @@ impl<U: AuthUser> Identities<'_, U> {
         };
         let tokens = self.seal_tokens(row.id, identity)?;
         if !store::identities::insert::<U>(&mut *conn, &row, tokens.as_deref()).await? {
-            return Ok(false);
+            let before = self.linked_before(conn, user, identity).await?;
+            return Ok(before.unwrap_or(Linked::ByAnother));
         }
         let event = own_event(audit::IDENTITY_LINKED, user, client).with(provider_of(identity));
         self.sigra.audit().record(conn, &event).await?;
-        Ok(true)
+        Ok(Linked::Now)
+    }
+
+    /// Returns how an identity is linked already, if it is.
+    async fn linked_before(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        identity: &ProviderIdentity,
+    ) -> Result<Option<Linked>, Error> {
+        let row = store::identities::find::<U>(conn, &identity.issuer, &identity.subject).await?;
+        Ok(row.map(|row| if row.user == *user { Linked::Before } else { Linked::ByAnother }))
     }
 
     /// Links an identity to the user of the session in which the [flow](crate::oauth::FlowPurpose::Link) began, and
@@ -406,17 +418,15 @@ impl<U: AuthUser> Identities<'_, U> {
     ) -> Result<Linked, Error> {
         let user = scope.user().id();
         self.sigra.lock_scope(tx, scope).await?;
-        let has_room = store::identities::count::<U>(tx, &user).await? < i64::from(MOST_LINKED);
-        if has_room && self.insert_in(tx, &user, identity, &session.client()).await? {
-            self.sigra.renew_session_in(tx, session, scope).await?;
-            return Ok(Linked::Now);
+        if store::identities::count::<U>(tx, &user).await? >= i64::from(MOST_LINKED) {
+            let before = self.linked_before(tx, &user, identity).await?;
+            return Ok(before.unwrap_or(Linked::TooMany { most: MOST_LINKED }));
         }
-        let row = store::identities::find::<U>(tx, &identity.issuer, &identity.subject).await?;
-        Ok(match row {
-            Some(row) if row.user == user => Linked::Before,
-            None if !has_room => Linked::TooMany { most: MOST_LINKED },
-            _ => Linked::ByAnother,
-        })
+        let linked = self.insert_in(tx, &user, identity, &session.client()).await?;
+        if linked == Linked::Now {
+            self.sigra.renew_session_in(tx, session, scope).await?;
+        }
+        Ok(linked)
     }
 
     /// Unlinks one of the user's identities, and [renews](crate::Sigra::renew_session) the session. Returns it, if it
@@ -530,14 +540,14 @@ impl<U: AuthUser> Identities<'_, U> {
         conn: &mut Connection<U>,
         session: &CookieSession,
         id: &str,
-    ) -> Result<Option<PendingIdentity>, Error> {
-        let Some(browser) = session.oauth_token() else { return Ok(None) };
+    ) -> Result<Checked<PendingIdentity>, Error> {
+        let Some(browser) = session.oauth_token() else { return Ok(Checked::Invalid) };
         let Some(pending) = self.find_pending(&mut *conn, &browser).await?.filter(|pending| pending.id == id) else {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         };
         let state = decode_id(&pending.id);
         let taken = store::oauth_flows::delete_pending::<U>(conn, browser.hash(), state).await?;
-        Ok((taken == 1).then_some(pending))
+        Ok((taken == 1).then_some(pending).into())
     }
 
     /// Forgets the identity that waits for this browser, because the user doesn't want it.

@@ -1,10 +1,12 @@
-//! A password, a second factor and a login whose results are ignored.
+//! A password, a second factor, a login, a link and an identity whose results are ignored.
 #![deny(unused_must_use)]
 #![allow(dead_code)]
 
 use sigra::{
-    Password, CookieSession, Sigra,
+    Client, CookieSession, Password, Sigra,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
+    oauth::ProviderIdentity,
+    token::{Context, EmailToken},
 };
 
 #[derive(Clone, sqlx::FromRow)]
@@ -55,6 +57,25 @@ async fn enrolment(
 async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<()> {
     sigra.log_in(session, user, sigra::LogInMethod::Password, sigra::RememberMe::No).await?;
     Ok(())
+}
+
+async fn links(sigra: &Sigra<User>, token: &EmailToken, client: &Client) -> sigra::Result<()> {
+    let mut tx = sigra.begin().await?;
+    sigra.email_tokens().take(&mut tx, token, Context::Confirm).await?;
+    sigra.recovery().recover_in(&mut tx, token, client).await?;
+    tx.commit().await
+}
+
+async fn identity(
+    sigra: &Sigra<User>,
+    session: &CookieSession,
+    identity: &ProviderIdentity,
+    client: &Client,
+) -> sigra::Result<()> {
+    let mut tx = sigra.begin().await?;
+    sigra.identities().insert_in(&mut tx, &1, identity, client).await?;
+    sigra.identities().take_pending_in(&mut tx, session, "the one on the page").await?;
+    tx.commit().await
 }
 
 fn main() {}

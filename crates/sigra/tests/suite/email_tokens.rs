@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sigra::{EmailToken, RememberMe, Sigra, testing::TestHost, token::Context};
+use sigra::{Checked, EmailToken, RememberMe, Sigra, testing::TestHost, token::Context};
 use tokio::task::JoinSet;
 
 use super::host::{DAY, Host, User};
@@ -23,10 +23,11 @@ async fn take(sigra: &Sigra<User>, token: &EmailToken, context: Context<'_>) -> 
     let mut tx = sigra.begin().await.unwrap();
     let sent = sigra.email_tokens().take(&mut tx, token, context).await.unwrap();
     tx.commit().await.unwrap();
-    sent.map(|sent| {
+    let taken = sent.map(|sent| {
         assert_eq!(sent.to, sent.user.email);
         sent.user
-    })
+    });
+    taken.valid()
 }
 
 #[tokio::test]
@@ -37,11 +38,11 @@ async fn a_token_can_be_looked_up_many_times_and_used_once() {
         let token = create(&host.sigra, &user, context).await;
         for _ in 0..3 {
             let found = host.sigra.email_tokens().find(&token, context).await.unwrap();
-            assert_eq!(found.map(|sent| sent.user.id), Some(user.id));
+            assert_eq!(found.map(|sent| sent.user.id), Checked::Valid(user.id));
         }
         assert_eq!(take(&host.sigra, &token, context).await.map(|user| user.id), Some(user.id));
         assert!(take(&host.sigra, &token, context).await.is_none());
-        assert!(host.sigra.email_tokens().find(&token, context).await.unwrap().is_none());
+        assert!(!host.sigra.email_tokens().find(&token, context).await.unwrap().is_valid());
     }
 }
 
@@ -53,7 +54,10 @@ async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
     for (context, _) in CONTEXTS {
         let token = create(&host.sigra, &user, context).await;
         for other in CONTEXTS.map(|(context, _)| context).into_iter().chain(others).filter(|other| *other != context) {
-            assert!(host.sigra.email_tokens().find(&token, other).await.unwrap().is_none(), "{context:?} as {other:?}");
+            assert!(
+                !host.sigra.email_tokens().find(&token, other).await.unwrap().is_valid(),
+                "{context:?} as {other:?}"
+            );
             assert!(take(&host.sigra, &token, other).await.is_none(), "{context:?} as {other:?}");
         }
         let session = sigra::SessionToken::parse(&token.encode()).unwrap();
@@ -102,7 +106,7 @@ async fn a_token_used_in_a_rolled_back_transaction_stays_valid() {
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::Confirm).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    assert!(host.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await.unwrap().is_some());
+    assert!(host.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await.unwrap().is_valid());
     tx.rollback().await.unwrap();
     assert!(take(&host.sigra, &token, Context::Confirm).await.is_some());
 }
@@ -113,7 +117,7 @@ async fn invariant_17_a_token_of_a_suspended_user_is_refused() {
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::LogIn).await;
     host.execute("UPDATE users SET suspended = true").await;
-    assert!(host.sigra.email_tokens().find(&token, Context::LogIn).await.unwrap().is_none());
+    assert!(!host.sigra.email_tokens().find(&token, Context::LogIn).await.unwrap().is_valid());
     assert!(take(&host.sigra, &token, Context::LogIn).await.is_none());
 }
 

@@ -100,7 +100,8 @@ impl OauthHost {
         let issuer = if provider == "corp" { self.corp.issuer() } else { self.rival.issuer() };
         let identity = ProviderIdentity::new(provider, issuer, subject);
         let mut tx = self.sigra().begin().await.unwrap();
-        assert!(self.sigra().identities().insert_in(&mut tx, &user.id, &identity, &Client::default()).await.unwrap());
+        let linked = self.sigra().identities().insert_in(&mut tx, &user.id, &identity, &Client::default()).await;
+        assert_eq!(linked.unwrap(), Linked::Now);
         tx.commit().await.unwrap();
     }
 
@@ -279,7 +280,7 @@ async fn register(app: &App, email: &str, identity: &ProviderIdentity) -> sigra:
     .fetch_optional(&mut *tx)
     .await?;
     let Some(user) = inserted else { return Ok(()) };
-    if app.sigra.identities().insert_in(&mut tx, &user.id, identity, &Client::default()).await? {
+    if app.sigra.identities().insert_in(&mut tx, &user.id, identity, &Client::default()).await? == Linked::Now {
         tx.commit().await?;
     }
     Ok(())
@@ -291,7 +292,7 @@ async fn take_over(app: &App, user: &User, identity: &ProviderIdentity) -> sigra
     let confirm = "UPDATE users SET hashed_password = NULL, nickname = 'Ada' WHERE id = $1 AND nickname = $2";
     let confirmed = sqlx::query(confirm).bind(user.id).bind(UNCONFIRMED).execute(&mut *tx).await?;
     if confirmed.rows_affected() == 1
-        && app.sigra.identities().insert_in(&mut tx, &user.id, identity, &Client::default()).await?
+        && app.sigra.identities().insert_in(&mut tx, &user.id, identity, &Client::default()).await? == Linked::Now
     {
         tx.commit().await?;
         app.sigra.sessions().announce(revoked);
@@ -316,7 +317,7 @@ async fn link_pending(
     Form(which): Form<Which>,
 ) -> sigra::Result<&'static str> {
     let mut tx = app.sigra.begin().await?;
-    let Some(pending) = app.sigra.identities().take_pending_in(&mut tx, &session, &which.id).await? else {
+    let Some(pending) = app.sigra.identities().take_pending_in(&mut tx, &session, &which.id).await?.valid() else {
         return Ok("nothing");
     };
     let linked = app.sigra.identities().link_in(&mut tx, &session, &scope, &pending.identity).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sigra::{
-    Client, Clock, EmailToken, Sigra,
+    Checked, Client, Clock, EmailToken, Sigra,
     testing::{TestHost, assert_redirected_to},
     token::Context,
 };
@@ -20,7 +20,8 @@ async fn link(sigra: &Sigra<User>, user: &User) -> EmailToken {
 
 async fn recover(sigra: &Sigra<User>, token: &EmailToken) -> bool {
     let mut tx = sigra.begin().await.unwrap();
-    let Some(recovered) = sigra.recovery().recover_in(&mut tx, token, &Client::default()).await.unwrap() else {
+    let recovered = sigra.recovery().recover_in(&mut tx, token, &Client::default()).await.unwrap();
+    let Checked::Valid(recovered) = recovered else {
         return false;
     };
     tx.commit().await.unwrap();
@@ -85,11 +86,11 @@ async fn a_recovery_link_is_valid_for_seven_days_even_if_the_password_changes() 
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
-    assert!(host.sigra.email_tokens().find(&token, Context::Recovery).await.unwrap().is_some());
+    assert!(host.sigra.email_tokens().find(&token, Context::Recovery).await.unwrap().is_valid());
 
     host.clock().advance(7 * DAY - Duration::from_millis(1));
     assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 0);
-    assert!(host.sigra.email_tokens().find(&token, Context::Recovery).await.unwrap().is_some());
+    assert!(host.sigra.email_tokens().find(&token, Context::Recovery).await.unwrap().is_valid());
     host.clock().advance(Duration::from_millis(2));
     assert!(!recover(&host.sigra, &token).await);
     assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 1);

@@ -40,10 +40,10 @@ async fn link(host: &Host, user: &User, context: Context<'_>) -> EmailToken {
 }
 
 async fn is_valid(host: &Host, token: &EmailToken, context: Context<'_>) -> bool {
-    let found = host.sigra.email_tokens().find(token, context).await.unwrap().is_some();
+    let found = host.sigra.email_tokens().find(token, context).await.unwrap().is_valid();
     let mut tx = host.sigra.begin().await.unwrap();
-    let locked = host.sigra.email_tokens().lock(&mut tx, token, context).await.unwrap().is_some();
-    let taken = host.sigra.email_tokens().take(&mut tx, token, context).await.unwrap().is_some();
+    let locked = host.sigra.email_tokens().lock(&mut tx, token, context).await.unwrap().is_valid();
+    let taken = host.sigra.email_tokens().take(&mut tx, token, context).await.unwrap().is_valid();
     tx.rollback().await.unwrap();
     assert_eq!((found, locked), (taken, taken));
     taken

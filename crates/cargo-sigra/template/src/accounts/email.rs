@@ -76,7 +76,7 @@ impl Accounts {
     pub async fn get_new_email_by_token(&self, user: &User, token: &str) -> Result<Option<String>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let sent = self.sigra.email_tokens().find(&token, Context::ChangeEmail(&user.email)).await?;
-        Ok(sent.filter(|sent| sent.user.id == user.id).map(|sent| sent.to))
+        Ok(sent.filter(|sent| sent.user.id == user.id).map(|sent| sent.to).valid())
     }
 
     /// Changes the user's email address with a link that works once. The old address, if it was confirmed, gets a link

@@ -176,7 +176,7 @@ impl Accounts {
         let mut tx = self.sigra.begin().await?;
         let Ok(user) = self.insert_user(&mut tx, email, None, &client).await? else { return Ok(()) };
         self.confirm_in(&mut tx, &user, &client).await?;
-        if self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await? {
+        if self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await? == Linked::Now {
             tx.commit().await?;
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Accounts {
         .execute(&mut *tx)
         .await?;
         if removed.rows_affected() == 0
-            || !self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await?
+            || self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await? != Linked::Now
         {
             return Ok(false);
         }
@@ -251,7 +251,7 @@ impl Accounts {
         id: &str,
     ) -> Result<Option<(PendingIdentity, Linked)>, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
-        let Some(pending) = self.sigra.identities().take_pending_in(&mut tx, session, id).await? else {
+        let Some(pending) = self.sigra.identities().take_pending_in(&mut tx, session, id).await?.valid() else {
             return Ok(None);
         };
         let linked = self.link_identity_in(&mut tx, session, scope, &pending.identity).await?;
@@ -277,7 +277,8 @@ impl Accounts {
         }
         match self.insert_user(&mut tx, &email, None, &client).await? {
             Ok(user) => {
-                if !self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await? {
+                let linked = self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await?;
+                if linked != Linked::Now {
                     // Another request linked it at this moment, which a taken address wouldn't show either.
                     return self.remember_nobody(session).map_err(Refusal::from);
                 }

@@ -63,7 +63,7 @@ impl Accounts {
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::LogIn).await?;
-        let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(None) };
+        let Some(sent) = sent.filter(|sent| sent.to == sent.user.email).valid() else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
             tx.commit().await?;
             return Ok(Some(Taken { owner: sent.user, password_removed: false }));

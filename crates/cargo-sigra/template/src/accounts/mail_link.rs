@@ -44,7 +44,7 @@ impl Accounts {
     ) -> Result<Option<User>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let sent = self.sigra.email_tokens().find(&token, context).await?;
-        Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
+        Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user).valid())
     }
 
     /// Counts an email of a kind to an address, and returns whether it may be sent. The count is for the address, not

@@ -11,7 +11,7 @@ impl Accounts {
     /// Returns the email address that a link gives an account back to.
     pub async fn get_email_by_recovery_token(&self, token: &str) -> Result<Option<String>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
-        Ok(self.sigra.email_tokens().find(&token, Context::Recovery).await?.map(|sent| sent.to))
+        Ok(self.sigra.email_tokens().find(&token, Context::Recovery).await?.map(|sent| sent.to).valid())
     }
 
     /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
