@@ -94,10 +94,6 @@ pub enum BearerToken {
 }
 
 impl BearerRow {
-    pub fn is_expired(&self, now: OffsetDateTime) -> bool {
-        self.expires_at.is_some_and(|expires_at| expires_at <= now)
-    }
-
     /// Returns whether it is time to update `last_used_at`.
     pub fn is_due_for_touch(&self, now: OffsetDateTime) -> bool {
         self.last_used_at.is_none_or(|last_used_at| now >= later(last_used_at, TOUCH_INTERVAL))
@@ -111,12 +107,27 @@ impl BearerRow {
 }
 
 impl<U: AuthUser> FoundBearer<U> {
-    /// Returns whether the token counts. A user who must have a second factor can't go around it with a token from
-    /// before: the token must have been created in a session with one.
+    /// Returns whether the token counts.
     pub fn is_good(&self, now: OffsetDateTime) -> bool {
-        let has_factor = self.row.mfa_verified || !self.user.requires_second_factor();
-        !self.row.is_expired(now) && self.user.is_active() && has_factor
+        is_good(&self.user, self.row.mfa_verified, self.row.expires_at, now)
     }
+}
+
+/// Returns whether a bearer token counts: it hasn't expired, and its user is active and has the [factor](has_factor)
+/// that they need.
+pub(crate) fn is_good<U: AuthUser>(
+    user: &U,
+    mfa_verified: bool,
+    expires_at: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> bool {
+    expires_at.is_none_or(|expires_at| now < expires_at) && user.is_active() && has_factor(user, mfa_verified)
+}
+
+/// Returns whether a token has the second factor that its user needs. A user who must have one can't go around it with a
+/// token from before: the token must have been created in a session with one.
+pub(crate) fn has_factor<U: AuthUser>(user: &U, mfa_verified: bool) -> bool {
+    mfa_verified || !user.requires_second_factor()
 }
 
 impl<U: AuthUser> Bearer<U> {
@@ -124,7 +135,7 @@ impl<U: AuthUser> Bearer<U> {
         Self { found: Arc::new(found), has: PhantomData }
     }
 
-    /// Says that it has other permissions. The caller has checked them.
+    /// Changes the type parameter. The caller has checked the permissions.
     pub(crate) fn with<P>(self) -> Bearer<U, P> {
         Bearer { found: self.found, has: PhantomData }
     }

@@ -7,13 +7,15 @@ mod flow;
 mod http;
 mod id_token;
 mod identities;
+mod pending;
 mod provider;
 mod providers;
 
 pub use self::{
     error::OauthError,
     flow::{Arrival, Callback, FlowError, FlowPurpose, OauthFlows},
-    identities::{AddressOwner, Decision, Identities, Identity, KnownIdentity, Linked, PendingIdentity},
+    identities::{AddressOwner, Decision, Identities, Identity, KnownIdentity, Linked},
+    pending::PendingIdentity,
     provider::{Profile, Provider},
     providers::{AuthorizationRequest, AuthorizationResponse, Providers},
 };

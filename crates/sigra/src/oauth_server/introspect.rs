@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     base::bearer_secret::PresentedBearer,
-    model::user::AuthUser,
+    model::{bearer, user::AuthUser},
     oauth_server::{
         endpoint::read_form,
         handle::OauthServer,
@@ -71,7 +71,6 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     /// Returns whether a token counts, by the same rules as for the extractor.
     fn is_good(self, found: &FoundGrant<U>) -> bool {
-        let has_factor = found.grant.mfa_verified || !found.user.requires_second_factor();
-        self.sigra.now() < found.expires_at && found.user.is_active() && has_factor
+        bearer::is_good(&found.user, found.grant.mfa_verified, Some(found.expires_at), self.sigra.now())
     }
 }

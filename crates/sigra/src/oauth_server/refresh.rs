@@ -17,6 +17,7 @@ use crate::{
     },
     model::{
         audit::{self, own_event},
+        bearer,
         client::Client,
         oauth_client::OauthClient,
         permission::Permissions,
@@ -98,7 +99,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             tx.after_commit(move || sigra.parts.cache.forget(&grant.id));
             return Ok(Err(INVALID));
         }
-        if user.requires_second_factor() && !grant.mfa_verified {
+        if !bearer::has_factor(&user, grant.mfa_verified) {
             return Ok(Err(INVALID));
         }
         let permissions = match attempt.permissions(&grant) {

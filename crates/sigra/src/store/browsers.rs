@@ -107,7 +107,7 @@ pub(crate) async fn find<U: AuthUser>(
         U::Database::IN_LIST
     );
     let find = query::<U::Database>(AssertSqlSafe(find)).bind_tokens(tokens).bind(kind.context());
-    let rows = find.bind(Time(used.after)).bind(Time(used.until)).fetch_all(conn).await?;
+    let rows = find.bind_window(used).fetch_all(conn).await?;
     Ok(readable(&rows, "id", browser::<U>))
 }
 
@@ -122,16 +122,15 @@ pub(crate) async fn list<U: AuthUser>(
         WHERE context = $1 AND user_id = $2 AND last_used_at > $3 AND last_used_at <= $4
         ORDER BY last_used_at DESC, id DESC LIMIT $5";
     let list = query::<U::Database>(LIST).bind(kind.context()).bind(user.clone());
-    let list = list.bind(Time(used.after)).bind(Time(used.until)).bind(MOST_BROWSERS);
+    let list = list.bind_window(used).bind(MOST_BROWSERS);
     Ok(readable(&list.fetch_all(conn).await?, "id", browser::<U>))
 }
 
 fn browser<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Browser<U::Id>> {
-    let token = <[u8; 32]>::try_from(row.value::<&[u8]>("token")?);
     Ok(Browser {
         id: row.value("id")?,
         user: row.value("user_id")?,
-        token: token.map_err(|error| sqlx::Error::Decode(error.into()))?.into(),
+        token: row.hash("token")?,
         ip: row.value::<Option<&str>>("ip")?.and_then(|ip| ip.parse().ok()),
         user_agent: row.value("user_agent")?,
         inserted_at: row.time("inserted_at")?,

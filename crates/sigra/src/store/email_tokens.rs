@@ -116,7 +116,7 @@ async fn find_row<U: AuthUser>(
         users = U::TABLE,
     );
     let find = query::<U::Database>(AssertSqlSafe(find)).bind(context).bind(token.as_bytes());
-    find.bind(Time(sent.after)).bind(Time(sent.until)).fetch_optional(conn).await
+    find.bind_window(sent).fetch_optional(conn).await
 }
 
 fn sent_token<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Sent<U>> {
@@ -157,7 +157,7 @@ pub(crate) async fn newest_recovery_token<U: AuthUser>(
 ) -> sqlx::Result<Option<OffsetDateTime>> {
     const NEWEST: &str = "SELECT max(inserted_at) AS newest FROM users_tokens
         WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2 AND inserted_at <= $3";
-    let newest = query::<U::Database>(NEWEST).bind(user.clone()).bind(Time(sent.after)).bind(Time(sent.until));
+    let newest = query::<U::Database>(NEWEST).bind(user.clone()).bind_window(sent);
     let row = newest.fetch_one(conn).await?;
     read(&row, |row| row.optional_time("newest"))
 }

@@ -110,7 +110,7 @@ pub(crate) async fn enter<U: AuthUser>(
     const ENTER: &str = "UPDATE oauth_device_codes SET user_id = $2, session_id = $3
         WHERE user_code = $1 AND decision IS NULL AND inserted_at > $4 AND inserted_at <= $5 RETURNING *";
     let enter = query::<U::Database>(ENTER).bind(user_code.as_slice()).bind(user.clone()).bind(session);
-    let row = enter.bind(Time(begun.after)).bind(Time(begun.until)).fetch_optional(conn).await?;
+    let row = enter.bind_window(begun).fetch_optional(conn).await?;
     row.map(|row| read(&row, device_code_row::<U>)).transpose()
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn decide<U: AuthUser>(
         WHERE user_code = $1 AND user_id = $2 AND session_id = $3 AND decision IS NULL
           AND inserted_at > $5 AND inserted_at <= $6 RETURNING *";
     let decide = query::<U::Database>(DECIDE).bind(user_code.as_slice()).bind(user.clone()).bind(session);
-    let decide = decide.bind(decision).bind(Time(begun.after)).bind(Time(begun.until));
+    let decide = decide.bind(decision).bind_window(begun);
     decide.fetch_optional(conn).await?.map(|row| read(&row, device_code_row::<U>)).transpose()
 }
 
@@ -159,9 +159,8 @@ pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::
 }
 
 fn device_code_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<DeviceCodeRow<U::Id>> {
-    let code = <[u8; 32]>::try_from(row.value::<&[u8]>("code")?);
     Ok(DeviceCodeRow {
-        code: code.map_err(|error| sqlx::Error::Decode(error.into()))?.into(),
+        code: row.hash("code")?,
         client: row.value("client_id")?,
         permissions: row.value("permissions")?,
         resource: row.value("resource")?,

@@ -21,6 +21,9 @@ use crate::{
 /// The maximum number of flows of a browser. The oldest is deleted first.
 const MOST: i64 = 8;
 
+/// The purpose of an identity that waits.
+pub(crate) const PENDING: &str = "pending";
+
 /// A flow to insert.
 #[derive(Clone, Debug)]
 pub(crate) struct NewFlow<'a, Id> {
@@ -93,10 +96,10 @@ pub(crate) async fn take<U: AuthUser>(
     begun: Window,
 ) -> sqlx::Result<Option<FlowRow<U::Id>>> {
     const TAKE: &str = "DELETE FROM oauth_flows
-        WHERE state = $1 AND browser = $2 AND provider = $3 AND purpose <> 'pending'
-          AND inserted_at > $4 AND inserted_at <= $5 RETURNING *";
+        WHERE state = $1 AND browser = $2 AND provider = $3 AND purpose <> $4
+          AND inserted_at > $5 AND inserted_at <= $6 RETURNING *";
     let take = query::<U::Database>(TAKE).bind(state.as_bytes()).bind(browser.as_bytes()).bind(provider);
-    let row = take.bind(Time(begun.after)).bind(Time(begun.until)).fetch_optional(conn).await?;
+    let row = take.bind(PENDING).bind_window(begun).fetch_optional(conn).await?;
     row.map(|row| read(&row, flow_row::<U>)).transpose()
 }
 
@@ -107,10 +110,10 @@ pub(crate) async fn find_pending<U: AuthUser>(
     since: Window,
 ) -> sqlx::Result<Option<FlowRow<U::Id>>> {
     const FIND: &str = "SELECT * FROM oauth_flows
-        WHERE browser = $1 AND purpose = 'pending' AND inserted_at > $2 AND inserted_at <= $3
+        WHERE browser = $1 AND purpose = $2 AND inserted_at > $3 AND inserted_at <= $4
         ORDER BY inserted_at DESC, state LIMIT 1";
-    let find = query::<U::Database>(FIND).bind(browser.as_bytes());
-    let row = find.bind(Time(since.after)).bind(Time(since.until)).fetch_optional(conn).await?;
+    let find = query::<U::Database>(FIND).bind(browser.as_bytes()).bind(PENDING);
+    let row = find.bind_window(since).fetch_optional(conn).await?;
     row.map(|row| read(&row, flow_row::<U>)).transpose()
 }
 
@@ -120,16 +123,14 @@ pub(crate) async fn delete_pending<U: AuthUser>(
     browser: TokenHash,
     state: Option<TokenHash>,
 ) -> sqlx::Result<u64> {
-    const DELETE: &str =
-        "DELETE FROM oauth_flows WHERE browser = $1 AND purpose = 'pending' AND state = coalesce($2, state)";
-    let delete = query::<U::Database>(DELETE).bind(browser.as_bytes());
+    const DELETE: &str = "DELETE FROM oauth_flows WHERE browser = $1 AND purpose = $2 AND state = coalesce($3, state)";
+    let delete = query::<U::Database>(DELETE).bind(browser.as_bytes()).bind(PENDING);
     delete.bind(state.as_ref().map(TokenHash::as_bytes)).execute(conn).await
 }
 
 fn flow_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<FlowRow<U::Id>> {
-    let state = <[u8; 32]>::try_from(row.value::<&[u8]>("state")?);
     Ok(FlowRow {
-        state: state.map_err(|error| sqlx::Error::Decode(error.into()))?.into(),
+        state: row.hash("state")?,
         purpose: row.value("purpose")?,
         user: row.value("user_id")?,
         session: row.value("session_id")?,

@@ -195,7 +195,7 @@ pub(crate) async fn list<U: AuthUser>(
          ORDER BY g.last_used_at DESC, g.id DESC"
     );
     let list = query::<U::Database>(AssertSqlSafe(list)).bind(user.clone());
-    let rows = list.bind(Time(given.after)).bind(Time(given.until)).fetch_all(conn).await?;
+    let rows = list.bind_window(given).fetch_all(conn).await?;
     Ok(readable(&rows, "sigra_id", grant_row::<U>))
 }
 
@@ -207,8 +207,6 @@ pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, a
 }
 
 fn grant_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<GrantRow<U::Id>> {
-    let hash = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).map(TokenHash::from);
-    let unreadable = |error| sqlx::Error::Decode(Box::new(error));
     Ok(GrantRow {
         id: row.value("sigra_id")?,
         user: row.value("sigra_user_id")?,
@@ -217,13 +215,9 @@ fn grant_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<GrantRow<U::Id>> {
         permissions: row.value("sigra_permissions")?,
         resource: row.value("sigra_resource")?,
         mfa_verified: row.value("sigra_mfa_verified")?,
-        refresh_token: hash(row.value("sigra_refresh_token")?).map_err(unreadable)?,
+        refresh_token: row.hash("sigra_refresh_token")?,
         salt: row.value("sigra_salt")?,
-        previous_token: row
-            .value::<Option<&[u8]>>("sigra_previous_token")?
-            .map(hash)
-            .transpose()
-            .map_err(unreadable)?,
+        previous_token: row.optional_hash("sigra_previous_token")?,
         superseded_at: row.optional_time("sigra_superseded_at")?,
         ip: row.value("sigra_ip")?,
         user_agent: row.value("sigra_user_agent")?,

@@ -154,7 +154,7 @@ pub(crate) async fn take_ceremony<DB: Dialect>(
 ) -> sqlx::Result<Option<String>> {
     const TAKE: &str = "DELETE FROM passkey_ceremonies
         WHERE id = $1 AND inserted_at > $2 AND inserted_at <= $3 RETURNING state";
-    let take = query::<DB>(TAKE).bind(id).bind(Time(made.after)).bind(Time(made.until));
+    let take = query::<DB>(TAKE).bind(id).bind_window(made);
     take.fetch_optional(conn).await?.map(|row| row.value("state")).transpose()
 }
 

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     base::token::TokenHash,
-    model::database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
+    model::{
+        database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
+        window::Window,
+    },
 };
 
 /// A statement and its arguments.
@@ -24,6 +27,11 @@ impl<DB: Dialect> Query<DB> {
         DB: Encodes<'q, T>,
     {
         Self(DB::bind(self.0, value))
+    }
+
+    /// Adds the two ends of a window: rows are after the first, and not after the second.
+    pub fn bind_window(self, window: Window) -> Self {
+        self.bind(Time(window.after)).bind(Time(window.until))
     }
 
     /// Adds a list of IDs, which [`IN_LIST`](Dialect::IN_LIST) matches.
@@ -69,6 +77,16 @@ pub(super) trait Columns: Row<Database: Dialect> {
     where
         Self::Database: Decodes<'r, T>;
 
+    /// Returns the hash in a column.
+    fn hash(&self, column: &'static str) -> sqlx::Result<TokenHash> {
+        to_hash(self.value(column)?)
+    }
+
+    /// Returns the hash in a column, or `None` if it is null.
+    fn optional_hash(&self, column: &'static str) -> sqlx::Result<Option<TokenHash>> {
+        self.value::<Option<&[u8]>>(column)?.map(to_hash).transpose()
+    }
+
     /// Returns the time in a column.
     fn time(&self, column: &'static str) -> sqlx::Result<OffsetDateTime> {
         self.value(column).map(|Time(at)| at)
@@ -87,6 +105,11 @@ impl<R: Row<Database: Dialect>> Columns for R {
     {
         <R::Database as Decodes<'r, T>>::value(self, column)
     }
+}
+
+fn to_hash(bytes: &[u8]) -> sqlx::Result<TokenHash> {
+    let hash = <[u8; 32]>::try_from(bytes);
+    hash.map(TokenHash::from).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// The columns of a row, read one after another from the first one on.
