@@ -8,7 +8,6 @@ use crate::{
         token::{Context, EmailToken},
     },
     model::{
-        audit::{self, Audit},
         checked::Checked,
         session::SessionId,
         user::{AuthUser, Connection},
@@ -152,10 +151,11 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(store::email_tokens::delete_all::<U>(conn, user, Some(&context.name()), None).await?)
     }
 
-    /// Deletes all tokens of a user: all sessions or all except one, the tokens that were sent to them, their known and
-    /// trusted browsers, their personal access tokens, and the access of programs by OAuth. Call it in the transaction of a change of password, and
-    /// [`announce`](crate::session::Sessions::announce) the result after the commit. Links to [take the account
-    /// back](crate::Recovery::recover_in) stay, because a thief may be changing the password.
+    /// Ends all access to an account: all sessions or all except one, the tokens that were sent to the user, their
+    /// known and trusted browsers, their personal access tokens, and the access of programs by OAuth. Call it in the
+    /// transaction of a change of password, and [`announce`](crate::session::Sessions::announce) the result after the
+    /// commit. Links to [take the account back](crate::Recovery::recover_in) stay, because a thief may be changing the
+    /// password.
     ///
     /// The user's row is locked, so that concurrent calls run one after the other.
     ///
@@ -169,18 +169,14 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
-        store::users::lock::<U>(&mut *conn, user).await?;
-        store::email_tokens::delete_all::<U>(conn, user, None, None).await?;
-        self.delete_api_tokens(conn, user).await?;
-        self.end_programs(conn, user).await?;
-        self.sigra.sessions().delete_all_in(conn, user, except).await
+        self.sigra.sessions().end_all_access_in(conn, user, except).await
     }
 
     /// Deletes what must end when a logged-in user changes their password, in its transaction: their other sessions,
-    /// their known and trusted browsers, the access of programs by OAuth, and the tokens that were sent to them, except links to reset the password.
-    /// With those, an owner whose session was stolen can get the account back, so a thief must not be able to revoke
-    /// them by changing the password repeatedly. [`announce`](crate::session::Sessions::announce) the result after the
-    /// commit.
+    /// their known and trusted browsers, the access of programs by OAuth, and the tokens that were sent to them, except
+    /// links to reset the password. With those, an owner whose session was stolen can get the account back, so a thief
+    /// must not be able to revoke them by changing the password repeatedly. Their personal access tokens stay.
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
     /// # Errors
     ///
@@ -191,33 +187,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         user: &U::Id,
         kept: SessionId,
     ) -> Result<Revoked, Error> {
-        store::users::lock::<U>(&mut *conn, user).await?;
-        let resets = Context::ResetPassword.name();
-        store::email_tokens::delete_all::<U>(conn, user, None, Some(&resets)).await?;
-        self.end_programs(conn, user).await?;
-        self.sigra.sessions().delete_all_in(conn, user, Some(kept)).await
-    }
-
-    /// A user who forgot the password, or lost the account to somebody, doesn't know who created the tokens.
-    async fn delete_api_tokens(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
-        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?;
-        if revoked == 0 {
-            return Ok(());
-        }
-        let event = Audit::new(audit::API_TOKEN_REVOKED).of(user.clone());
-        self.sigra.audit().record(conn, &event.with(serde_json::json!({ "tokens": revoked }))).await
-    }
-
-    /// A program is like another browser of the user: with a new password or a first second factor, it must ask again.
-    pub(crate) async fn end_programs(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
-        store::oauth_codes::delete_all::<U>(&mut *conn, user).await?;
-        store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
-        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?;
-        if ended == 0 {
-            return Ok(());
-        }
-        let event = Audit::new(audit::APP_REVOKED).of(user.clone());
-        self.sigra.audit().record(conn, &event.with(serde_json::json!({ "programs": ended }))).await
+        self.sigra.sessions().end_other_access_in(conn, user, kept).await
     }
 
     /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.

@@ -42,9 +42,10 @@ handle! {
 /// Taking an account over.
 impl<U: AuthUser> Recovery<'_, U> {
     /// Removes everything that could let somebody into an account: sessions, tokens that were sent by email, linked
-    /// accounts at providers, second factors, backup codes and trusted browsers. Call it when a user who didn't register the account proves for the
-    /// first time that its email address is theirs, in the host's own [transaction](crate::Sigra::begin), which also
-    /// sets or removes the password. [`announce`](crate::session::Sessions::announce) the result after the commit.
+    /// accounts at providers, second factors, backup codes, known and trusted browsers, personal access tokens, and the
+    /// access of programs by OAuth. Call it when a user who didn't register the account proves for the first time that
+    /// its email address is theirs, in the host's own [transaction](crate::Sigra::begin), which also sets or removes
+    /// the password. [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -76,10 +77,10 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// Uses a [recovery](Context::Recovery) link up, and undoes what happened after it was sent. The link is in the
     /// email that reports a first second factor or a new email address, in case somebody else made that change. A user
     /// who opens it has the mailbox that was enough to log in before. So second factors that were added since are
-    /// removed, and backup codes, sessions, trusted browsers and tokens in other emails are revoked, including later
-    /// recovery links. Earlier recovery links stay: a thief who changed the email address to one of theirs has only
-    /// later ones. All identities are unlinked, also older ones: with one, a thief would be back at once, and could do
-    /// it again.
+    /// removed, and backup codes, sessions, known and trusted browsers, personal access tokens, the access of programs
+    /// by OAuth and tokens in other emails are revoked, including later recovery links. Earlier recovery links stay: a
+    /// thief who changed the email address to one of theirs has only later ones. All identities are unlinked, also
+    /// older ones: with one, a thief would be back at once, and could do it again.
     ///
     /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
     /// link was sent to](Sent::to) and sets another password. [`announce`](crate::session::Sessions::announce) the

@@ -160,12 +160,8 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     /// [`Error::Database`].
     pub async fn revoke_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<u64, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?;
-        if revoked > 0 {
-            let event = own_event(audit::API_TOKEN_REVOKED, user, client).with(json!({ "tokens": revoked }));
-            self.sigra.audit().record(conn, &event).await?;
-        }
-        Ok(revoked)
+        let event = own_event(audit::API_TOKEN_REVOKED, user, client);
+        self.sigra.sessions().revoke_api_tokens_in(conn, user, event).await
     }
 
     /// Returns the permissions that the host registered, for the form of a new token.

@@ -57,8 +57,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         if has_room { Ok(()) } else { Err(Error::TooManyPrograms { most }) }
     }
 
-    /// Ends the access of a client that wasn't used for the longest time, so that it can get access again. Returns its
-    /// ID.
+    /// Ends the client's least recently used grant, to make room for a new one. Returns its ID.
     pub(super) async fn make_room(
         self,
         conn: &mut Connection<U>,
@@ -106,13 +105,6 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// [`Error::Database`].
     pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<u64, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        store::oauth_codes::delete_all::<U>(&mut *conn, user).await?;
-        store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
-        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?;
-        if ended > 0 {
-            let audit = own_event(audit::APP_REVOKED, user, client).with(serde_json::json!({ "programs": ended }));
-            self.sigra.audit().record(conn, &audit).await?;
-        }
-        Ok(ended)
+        self.sigra.sessions().end_programs_in(conn, user, own_event(audit::APP_REVOKED, user, client)).await
     }
 }

@@ -1,5 +1,6 @@
 //! Login, lookup, renewal, revocation and logout.
 
+pub(crate) mod access;
 #[cfg(feature = "device-bound")]
 pub(crate) mod binding;
 #[cfg(feature = "device-bound")]
