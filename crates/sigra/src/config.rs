@@ -64,7 +64,7 @@ pub struct Config {
     pub(crate) log_in_link_ttl: Duration,
     pub(crate) log_in_links: bool,
     /// Names, each between commas.
-    pub(crate) log_in_providers: String,
+    pub(crate) log_in_providers: Vec<String>,
     pub(crate) change_email_ttl: Duration,
     pub(crate) recovery_ttl: Duration,
     pub(crate) mfa_issuer: String,
@@ -128,7 +128,7 @@ impl Config {
             reset_ttl: 60 * MINUTE,
             log_in_link_ttl: 15 * MINUTE,
             log_in_links: false,
-            log_in_providers: String::new(),
+            log_in_providers: Vec::new(),
             change_email_ttl: DAY,
             recovery_ttl: 7 * DAY,
             #[cfg(feature = "passkeys")]
@@ -271,7 +271,7 @@ impl Config {
     #[cfg(feature = "oauth")]
     #[must_use]
     pub fn log_in_providers<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
-        self.log_in_providers = names.into_iter().map(|name| format!(",{},", name.as_ref())).collect();
+        self.log_in_providers = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
         self
     }
 

@@ -13,6 +13,7 @@ use crate::{
     limits::FORGOTTEN,
     model::{
         api_token::EXPIRED_KEPT,
+        database::BoxFuture,
         oauth_lifetimes::{DEVICE_CODE_TTL, GRANT_TTL, UNUSED_CLIENT_TTL, USED_CODE_TTL},
         provider_secrets::{FLOW_TTL, tokens_context},
         second_factor::CEREMONY_TTL,
@@ -48,6 +49,16 @@ impl Reencrypted {
     }
 }
 
+/// Deletes a batch of expired rows, and returns how many there were.
+type Purge<U> = for<'c> fn(&'c mut Connection<U>, Expired) -> BoxFuture<'c, u64>;
+
+/// Lists after which time rows expire, and the function of `store` that deletes them.
+macro_rules! tables {
+    ($($age:expr => $table:ident::$delete:ident),* $(,)?) => {
+        [$(($age, |conn, expired| Box::pin(store::$table::$delete::<U::Database>(conn, expired)))),*]
+    };
+}
+
 handle! {
     /// Purges expired rows, and encrypts secrets with the newest key. Returned by [`Sigra::housekeeping`].
     Housekeeping,
@@ -64,47 +75,63 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn purge_expired(self) -> Result<u64, Error> {
-        let config = &self.sigra.parts.config;
-        let email = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
-        let email = email.into_iter().max().unwrap_or_default();
-        let sessions = self.purge(config.sessions.ttl, store::sessions::purge::<U::Database>).await;
-        let mailed = self.purge(email, store::email_tokens::purge::<U::Database>).await;
-        let recovery = self.purge(config.recovery_ttl, store::email_tokens::purge_recovery_tokens::<U::Database>).await;
-        let pending = self.purge(config.sessions.challenge_ttl, store::sessions::purge_pending::<U::Database>).await;
-        let trusted = self.purge(config.cookies.mfa_trust_ttl, store::browsers::purge_trusted::<U::Database>).await;
-        let known = self.purge(KNOWN_BROWSER_TTL, store::browsers::purge_known::<U::Database>).await;
-        let events = match config.audit_retention {
-            Some(retention) => self.purge(retention, store::audit_log::purge::<U::Database>).await,
-            None => Ok(0),
-        };
-        let ceremonies = self.purge(CEREMONY_TTL, store::passkeys::purge_ceremonies::<U::Database>).await;
-        let flows = self.purge(FLOW_TTL, store::oauth_flows::purge::<U::Database>).await;
-        let api_tokens = self.purge(EXPIRED_KEPT, store::api_tokens::purge::<U::Database>).await;
-        let programs = self.purge_programs().await;
-        let attempts = self.purge(FORGOTTEN, store::attempts::purge::<U::Database>).await;
-        // A failure in one table must not keep the expired rows of others.
-        let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
-        events?;
-        ceremonies?;
-        flows?;
-        api_tokens?;
-        programs?;
-        attempts?;
-        Ok(tokens)
+        let (tokens, others) = (self.purge_all(self.tokens()).await, self.purge_all(self.others()).await);
+        others.and(tokens)
     }
 
-    /// Deletes expired rows of the OAuth server.
-    async fn purge_programs(self) -> Result<(), Error> {
-        #[cfg(feature = "oauth-server")]
-        let grant_ttl = self.sigra.parts.config.oauth_server.as_ref().map_or(GRANT_TTL, |server| server.grant_ttl);
-        #[cfg(not(feature = "oauth-server"))]
-        let grant_ttl = GRANT_TTL;
-        let tokens = self.purge(Duration::ZERO, store::oauth_grants::purge_tokens::<U::Database>).await;
-        let codes = self.purge(USED_CODE_TTL, store::oauth_codes::purge::<U::Database>).await;
-        let devices = self.purge(DEVICE_CODE_TTL, store::oauth_device_codes::purge::<U::Database>).await;
-        let grants = self.purge(grant_ttl, store::oauth_grants::purge::<U::Database>).await;
-        let clients = self.purge(UNUSED_CLIENT_TTL, store::oauth_clients::purge::<U::Database>).await;
-        [tokens, codes, devices, grants, clients].into_iter().try_for_each(|purged| purged.map(drop))
+    /// Returns after which time each kind of row of `users_tokens` expires, and what deletes expired ones.
+    fn tokens(self) -> [(Duration, Purge<U>); 6] {
+        let config = &self.sigra.parts.config;
+        let mailed = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
+        tables![
+            config.sessions.ttl => sessions::purge,
+            mailed.into_iter().max().unwrap_or_default() => email_tokens::purge,
+            config.recovery_ttl => email_tokens::purge_recovery_tokens,
+            config.sessions.challenge_ttl => sessions::purge_pending,
+            config.cookies.mfa_trust_ttl => browsers::purge_trusted,
+            KNOWN_BROWSER_TTL => browsers::purge_known,
+        ]
+    }
+
+    /// Returns the same of the rows of all other tables.
+    fn others(self) -> [(Duration, Purge<U>); 10] {
+        tables![
+            // Without the setting, they are kept forever.
+            self.sigra.parts.config.audit_retention.unwrap_or(Duration::MAX) => audit_log::purge,
+            CEREMONY_TTL => passkeys::purge_ceremonies,
+            FLOW_TTL => oauth_flows::purge,
+            EXPIRED_KEPT => api_tokens::purge,
+            Duration::ZERO => oauth_grants::purge_tokens,
+            USED_CODE_TTL => oauth_codes::purge,
+            DEVICE_CODE_TTL => oauth_device_codes::purge,
+            self.grant_ttl() => oauth_grants::purge,
+            UNUSED_CLIENT_TTL => oauth_clients::purge,
+            FORGOTTEN => attempts::purge,
+        ]
+    }
+
+    #[cfg(feature = "oauth-server")]
+    fn grant_ttl(self) -> Duration {
+        self.sigra.parts.config.oauth_server.as_ref().map_or(GRANT_TTL, |server| server.grant_ttl)
+    }
+
+    #[cfg(not(feature = "oauth-server"))]
+    fn grant_ttl(self) -> Duration {
+        GRANT_TTL
+    }
+
+    /// Deletes the expired rows of several tables, and returns how many there were. A failure in one table doesn't keep
+    /// the expired rows of others. The first one is returned.
+    async fn purge_all(
+        self,
+        tables: impl IntoIterator<Item = (Duration, Purge<U>), IntoIter: Send>,
+    ) -> Result<u64, Error> {
+        let mut all = Ok(0);
+        for (age, delete) in tables {
+            let purged = self.purge(age, delete).await;
+            all = all.and_then(|all| purged.map(|purged| all + purged));
+        }
+        all
     }
 
     /// Encrypts again the secrets that an older secret key base encrypted, and returns how many there were. It runs in
@@ -164,11 +191,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         }
     }
 
-    async fn purge(
-        self,
-        age: Duration,
-        delete: impl AsyncFn(&mut Connection<U>, Expired) -> sqlx::Result<u64>,
-    ) -> Result<u64, Error> {
+    async fn purge(self, age: Duration, delete: Purge<U>) -> Result<u64, Error> {
         let expired = Expired { before: earlier(self.sigra.now(), age), limit: PURGE_BATCH };
         let mut purged = 0;
         loop {

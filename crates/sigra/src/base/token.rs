@@ -96,58 +96,72 @@ impl RawToken {
     }
 }
 
-/// The secret of a session: 32 bytes from the operating system's random generator.
-///
-/// `Debug` redacts it, and it is wiped when dropped. It has no `PartialEq`, because the database compares tokens by
-/// their [hash](TokenHash).
-///
-/// ```
-/// use sigra::SessionToken;
-///
-/// let token = SessionToken::generate()?;
-/// assert_eq!(format!("{token:?}"), "SessionToken([redacted])");
-///
-/// let parsed = SessionToken::parse(&token.encode()).expect("what we encode, we parse");
-/// assert_eq!(parsed.hash(), token.hash());
-/// # Ok::<(), sigra::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct SessionToken(RawToken);
+/// Defines a kind of token. Each is a type, so that one can't be used as another.
+macro_rules! token {
+    ($(#[$attributes:meta])* $visibility:vis struct $name:ident;) => {
+        $(#[$attributes])*
+        #[derive(Clone)]
+        $visibility struct $name(RawToken);
+
+        impl $name {
+            /// Generates a new token.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Random`] if the operating system returns no random bytes.
+            pub fn generate() -> Result<Self, Error> {
+                RawToken::generate().map(Self)
+            }
+
+            /// Parses a token as a cookie or a link has it: 43 characters of unpadded base64url (RFC 4648 section 5).
+            /// Returns `None` for anything else.
+            #[must_use]
+            pub fn parse(encoded: &str) -> Option<Self> {
+                RawToken::parse(encoded).map(Self)
+            }
+
+            /// Returns the token as a cookie or a link has it. It is wiped when dropped.
+            #[must_use]
+            pub fn encode(&self) -> Zeroizing<String> {
+                self.0.encode()
+            }
+
+            /// Returns the SHA-256 of the token's bytes, as the database has it.
+            #[must_use]
+            pub fn hash(&self) -> TokenHash {
+                self.0.hash()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "([redacted])"))
+            }
+        }
+    };
+}
+
+token! {
+    /// The secret of a session: 32 bytes from the operating system's random generator.
+    ///
+    /// `Debug` redacts it, and it is wiped when dropped. It has no `PartialEq`, because the database compares tokens by
+    /// their [hash](TokenHash).
+    ///
+    /// ```
+    /// use sigra::SessionToken;
+    ///
+    /// let token = SessionToken::generate()?;
+    /// assert_eq!(format!("{token:?}"), "SessionToken([redacted])");
+    ///
+    /// let parsed = SessionToken::parse(&token.encode()).expect("what we encode, we parse");
+    /// assert_eq!(parsed.hash(), token.hash());
+    /// assert!(SessionToken::parse("not a token").is_none());
+    /// # Ok::<(), sigra::Error>(())
+    /// ```
+    pub struct SessionToken;
+}
 
 impl SessionToken {
-    /// Generates a new token.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Random`] if the operating system returns no random bytes.
-    pub fn generate() -> Result<Self, Error> {
-        RawToken::generate().map(Self)
-    }
-
-    /// Parses a token as the browser sends it: 43 characters of unpadded base64url (RFC 4648 section 5).
-    ///
-    /// Returns `None` for anything else, which makes the request anonymous.
-    ///
-    /// ```
-    /// assert!(sigra::SessionToken::parse("not a token").is_none());
-    /// ```
-    #[must_use]
-    pub fn parse(encoded: &str) -> Option<Self> {
-        RawToken::parse(encoded).map(Self)
-    }
-
-    /// Returns the token as the browser has it. It is wiped when dropped.
-    #[must_use]
-    pub fn encode(&self) -> Zeroizing<String> {
-        self.0.encode()
-    }
-
-    /// Returns the SHA-256 of the token's bytes, as the database has it.
-    #[must_use]
-    pub fn hash(&self) -> TokenHash {
-        self.0.hash()
-    }
-
     /// Returns the fingerprint of the token by itself, without a cookie.
     pub(crate) fn fingerprint(&self, key: &FingerprintKey) -> Fingerprint {
         let mut fingerprint = key.begin();
@@ -183,95 +197,34 @@ impl SessionToken {
     }
 }
 
-/// The secret in a link that is sent by email: 32 bytes from the operating system's random generator. It works once.
-///
-/// Like a [`SessionToken`], `Debug` redacts it, it is wiped when dropped, and the database compares it. They are two
-/// types, so that one can't be used as the other.
-///
-/// ```
-/// use sigra::EmailToken;
-///
-/// let token = EmailToken::generate()?;
-/// assert_eq!(format!("{token:?}"), "EmailToken([redacted])");
-/// assert!(EmailToken::parse(&token.encode()).is_some());
-/// assert!(EmailToken::parse("not a token").is_none());
-/// # Ok::<(), sigra::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct EmailToken(RawToken);
-
-impl EmailToken {
-    /// Generates a new token.
+token! {
+    /// The secret in a link that is sent by email: 32 bytes from the operating system's random generator. It works
+    /// once.
     ///
-    /// # Errors
+    /// Like a [`SessionToken`], `Debug` redacts it, it is wiped when dropped, and the database compares it. They are
+    /// two types, so that one can't be used as the other.
     ///
-    /// [`Error::Random`] if the operating system returns no random bytes.
-    pub fn generate() -> Result<Self, Error> {
-        RawToken::generate().map(Self)
-    }
-
-    /// Parses a token as the link has it. Returns `None` for anything else.
-    #[must_use]
-    pub fn parse(encoded: &str) -> Option<Self> {
-        RawToken::parse(encoded).map(Self)
-    }
-
-    /// Returns the token as the link has it. It is wiped when dropped.
-    #[must_use]
-    pub fn encode(&self) -> Zeroizing<String> {
-        self.0.encode()
-    }
-
-    /// Returns the SHA-256 of the token's bytes, as the database has it.
-    #[must_use]
-    pub fn hash(&self) -> TokenHash {
-        self.0.hash()
-    }
+    /// ```
+    /// use sigra::EmailToken;
+    ///
+    /// let token = EmailToken::generate()?;
+    /// assert_eq!(format!("{token:?}"), "EmailToken([redacted])");
+    /// assert!(EmailToken::parse(&token.encode()).is_some());
+    /// assert!(EmailToken::parse("not a token").is_none());
+    /// # Ok::<(), sigra::Error>(())
+    /// ```
+    pub struct EmailToken;
 }
 
-/// The secret that identifies a browser, as a trusted or as a known one.
-#[derive(Clone)]
-pub(crate) struct BrowserToken(RawToken);
-
-impl BrowserToken {
-    pub fn generate() -> Result<Self, Error> {
-        RawToken::generate().map(Self)
-    }
-
-    pub fn parse(encoded: &str) -> Option<Self> {
-        RawToken::parse(encoded).map(Self)
-    }
-
-    pub fn encode(&self) -> Zeroizing<String> {
-        self.0.encode()
-    }
-
-    pub fn hash(&self) -> TokenHash {
-        self.0.hash()
-    }
+token! {
+    /// The secret that identifies a browser, as a trusted or as a known one.
+    pub(crate) struct BrowserToken;
 }
 
-/// A secret of a flow at a provider: its state, its nonce, or its PKCE verifier. Also a code of the OAuth server.
 #[cfg(any(feature = "oauth", feature = "oauth-server"))]
-pub(crate) struct FlowToken(RawToken);
-
-#[cfg(any(feature = "oauth", feature = "oauth-server"))]
-impl FlowToken {
-    pub fn generate() -> Result<Self, Error> {
-        RawToken::generate().map(Self)
-    }
-
-    pub fn parse(encoded: &str) -> Option<Self> {
-        RawToken::parse(encoded).map(Self)
-    }
-
-    pub fn encode(&self) -> Zeroizing<String> {
-        self.0.encode()
-    }
-
-    pub fn hash(&self) -> TokenHash {
-        self.0.hash()
-    }
+token! {
+    /// A secret of a flow at a provider: its state, its nonce, or its PKCE verifier. Also a code of the OAuth server.
+    pub(crate) struct FlowToken;
 }
 
 /// A refresh token of the OAuth server. Like those of a session, all tokens of a grant begin with the same 16 bytes.
@@ -330,18 +283,6 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-impl fmt::Debug for BrowserToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BrowserToken([redacted])")
-    }
-}
-
-impl fmt::Debug for EmailToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EmailToken([redacted])")
-    }
-}
-
 /// The id of a cookie session. It isn't secret, and displays as the cookie has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CookieSessionId([u8; COOKIE_SESSION_ID_LEN]);
@@ -358,12 +299,6 @@ impl CookieSessionId {
 impl fmt::Display for CookieSessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Base64Display::new(&self.0, &URL_SAFE_NO_PAD).fmt(f)
-    }
-}
-
-impl fmt::Debug for SessionToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken([redacted])")
     }
 }
 

@@ -178,7 +178,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         match self.check_key(jwt.as_bytes(), id, &key, settings) {
             Ok(()) => {}
             Err(reason) if reason.deserves_another_challenge() => {
-                let _ = refuse(id, Purpose::Refresh, reason);
+                log_refusal(id, Purpose::Refresh, reason);
                 return self.ask(id);
             }
             Err(reason) => return Ok(refuse(id, Purpose::Refresh, reason)),
@@ -236,8 +236,12 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
 }
 
 fn refuse(id: SessionId, purpose: Purpose, reason: Refusal) -> BindingResponse {
-    tracing::info!(target: "sigra", event = telemetry::BINDING_REFUSED, session_id = %id, purpose = purpose.name(), reason = reason.name());
+    log_refusal(id, purpose, reason);
     BindingResponse::Refused
+}
+
+fn log_refusal(id: SessionId, purpose: Purpose, reason: Refusal) {
+    tracing::info!(target: "sigra", event = telemetry::BINDING_REFUSED, session_id = %id, purpose = purpose.name(), reason = reason.name());
 }
 
 fn bound(row: SessionRow) -> Option<(SessionRow, BindingKey)> {

@@ -2,7 +2,7 @@
 
 /// Why a login at a provider failed. No message has a code, a token, or a text of the provider.
 ///
-/// Show visitors only two cases, because the rest is nothing that they can fix: the provider
+/// Show visitors only two cases, because they can't fix the others: the provider
 /// [can't be reached](Self::is_unreachable), or the login failed. [`reason`](Self::reason) is for telemetry.
 ///
 /// ```

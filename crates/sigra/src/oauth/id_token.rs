@@ -137,16 +137,8 @@ pub(crate) fn verify(token: &str, keys: &Keys, expected: Expected<'_>) -> Result
     if claims.authorized_party().is_some_and(|party| party.as_str() != expected.client_id) {
         return Err(OauthError::AuthorizedParty);
     }
-    if claims.issue_time().timestamp() > now + LEEWAY {
-        return Err(OauthError::IssuedAt);
-    }
     let auth_time = claims.auth_time().map(|at| at.timestamp());
-    if let Some(since) = expected.reauthenticated_since {
-        let earliest = since.unix_timestamp() - LEEWAY;
-        if !auth_time.is_some_and(|at| (earliest..=now + LEEWAY).contains(&at)) {
-            return Err(OauthError::AuthTime);
-        }
-    }
+    check_times(claims.issue_time().timestamp(), auth_time, expected)?;
     Ok(Claims {
         issuer,
         subject: claims.subject().as_str().to_owned(),
@@ -155,6 +147,20 @@ pub(crate) fn verify(token: &str, keys: &Keys, expected: Expected<'_>) -> Result
         hosted_domain: claims.additional_claims().hd.clone(),
         auth_time: auth_time.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok()),
     })
+}
+
+/// Checks when a token was issued, and when its user authenticated, if they had to do so again.
+fn check_times(issued_at: i64, auth_time: Option<i64>, expected: Expected<'_>) -> Result<(), OauthError> {
+    let latest = expected.now.unix_timestamp() + LEEWAY;
+    if issued_at > latest {
+        return Err(OauthError::IssuedAt);
+    }
+    let Some(since) = expected.reauthenticated_since else { return Ok(()) };
+    let earliest = since.unix_timestamp() - LEEWAY;
+    match auth_time.is_some_and(|at| (earliest..=latest).contains(&at)) {
+        true => Ok(()),
+        false => Err(OauthError::AuthTime),
+    }
 }
 
 /// Returns whether an issuer is the expected one, or the expected template with the ID of a tenant.

@@ -74,7 +74,7 @@ pub enum Decision<U: AuthUser> {
     Inactive,
 }
 
-/// Who has an email address that a provider has proven, as the host's table of users says.
+/// The owner of an email address that a provider has proven, from the host's users table.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_enums, reason = "the library must handle each")]
 pub enum AddressOwner<U> {
@@ -215,8 +215,8 @@ impl<U: AuthUser> Identities<'_, U> {
         })
     }
 
-    /// Logs in the user who has linked an identity, through the same door as a password: a user who has a second factor
-    /// is logged in once they have presented it.
+    /// Logs in the user who has linked an identity, with the same checks as a login with a password: a user who has a
+    /// second factor is logged in once they have presented it.
     ///
     /// # Errors
     ///

@@ -154,6 +154,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             let answer = [("error", refusal.error), ("error_description", refusal.description)];
             AuthorizationError::Redirect(answer_to(redirect_uri, state.as_deref(), issuer, &answer))
         };
+        check_response(&parameters).map_err(refused)?;
         let challenge = read_challenge(&parameters).map_err(refused)?;
         let permissions = self.permissions_for(&client, parameters.get("scope")).map_err(refused)?;
         let resource = self.resource_for(parameters.get("resource")).map_err(|error| match error {
@@ -264,8 +265,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 }
 
-/// Returns the challenge of PKCE. Every client needs one, and only S256 is accepted (RFC 9700 section 2.1.1).
-fn read_challenge(parameters: &Parameters) -> Result<&str, Refusal> {
+/// Checks that a client asks for a code in the query, with parameters in the URL and not in a request object.
+fn check_response(parameters: &Parameters) -> Result<(), Refusal> {
     match parameters.get("response_type") {
         Some("code") => {}
         Some(_) => return Err(Refusal::new("unsupported_response_type", "only the response type `code` is supported")),
@@ -277,6 +278,11 @@ fn read_challenge(parameters: &Parameters) -> Result<&str, Refusal> {
     if parameters.get("request").or(parameters.get("request_uri")).is_some() {
         return Err(Refusal::new("request_not_supported", "request objects are not supported"));
     }
+    Ok(())
+}
+
+/// Returns the challenge of PKCE. Every client needs one, and only S256 is accepted (RFC 9700 section 2.1.1).
+fn read_challenge(parameters: &Parameters) -> Result<&str, Refusal> {
     let challenge = parameters.require("code_challenge", "code_challenge is missing: every client needs PKCE")?;
     if parameters.get("code_challenge_method") != Some("S256") {
         return Err(Refusal::invalid_request("code_challenge_method must be S256"));
@@ -307,7 +313,8 @@ mod tests {
         let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
         let read = |query: &str| {
             let parameters = Parameters::parse(query.as_bytes()).expect("parameters");
-            read_challenge(&parameters).map(str::to_owned).map_err(|refusal| refusal.error)
+            let checked = check_response(&parameters).and_then(|()| read_challenge(&parameters));
+            checked.map(str::to_owned).map_err(|refusal| refusal.error)
         };
         let good = format!("response_type=code&code_challenge={challenge}&code_challenge_method=S256");
         assert_eq!(read(&good), Ok(challenge.to_owned()));

@@ -17,8 +17,7 @@ use crate::{
 const MAX_BODY: usize = 32 * 1024;
 
 impl<U: AuthUser> OauthServer<'_, U> {
-    /// Does the work of a request that was read, to its end, even if the program disconnects. What it commits is then
-    /// followed by its emails and events, although these routes are outside of the layer.
+    /// Runs the request to completion even if the program disconnects, so that its emails and events follow the commit.
     pub(super) async fn to_the_end<T, F>(self, work: impl FnOnce(Sigra<U>) -> F) -> T
     where
         T: Send + 'static,

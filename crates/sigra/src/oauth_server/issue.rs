@@ -44,6 +44,32 @@ pub(super) struct Given<'a, U> {
     pub was_asked: bool,
 }
 
+impl<U: AuthUser> Given<'_, U> {
+    /// Returns the row of the grant, with its first refresh token.
+    fn row(&self, refresh: &RefreshToken, program: &Client, now: OffsetDateTime) -> Result<GrantRow<U::Id>, Error> {
+        // A program seldom says what it runs on, and a browser always does.
+        let own = program.user_agent.as_deref().filter(|own| system_of(own).is_some());
+        let user_agent = own.or(self.browser).or(program.user_agent.as_deref()).map(str::to_owned);
+        Ok(GrantRow {
+            id: Uuid::now_v7(),
+            user: self.user.id(),
+            client: self.client.id.clone(),
+            client_name: self.client.name.clone(),
+            permissions: self.permissions.to_owned(),
+            resource: self.resource.to_owned(),
+            mfa_verified: self.session.mfa_verified_at.is_some(),
+            refresh_token: refresh.hash(),
+            salt: random_bytes::<SALT>()?.to_vec(),
+            previous_token: None,
+            superseded_at: None,
+            ip: program.ip.map(|ip| ip.to_string()),
+            user_agent,
+            last_used_at: now,
+            inserted_at: now,
+        })
+    }
+}
+
 /// The tokens of a response.
 pub(super) struct Tokens {
     pub access: BearerSecret,
@@ -92,26 +118,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             }
             checked => checked.map(|()| None)?,
         };
-        // A program seldom says what it runs on, and a browser always does.
-        let own = program.user_agent.as_deref().filter(|own| system_of(own).is_some());
-        let user_agent = own.or(given.browser).or(program.user_agent.as_deref()).map(str::to_owned);
-        let grant = GrantRow {
-            id: Uuid::now_v7(),
-            user,
-            client: given.client.id.clone(),
-            client_name: given.client.name.clone(),
-            permissions: given.permissions.to_owned(),
-            resource: given.resource.to_owned(),
-            mfa_verified: given.session.mfa_verified_at.is_some(),
-            refresh_token: refresh.hash(),
-            salt: random_bytes::<SALT>()?.to_vec(),
-            previous_token: None,
-            superseded_at: None,
-            ip: program.ip.map(|ip| ip.to_string()),
-            user_agent,
-            last_used_at: now,
-            inserted_at: now,
-        };
+        let grant = given.row(&refresh, program, now)?;
         store::oauth_grants::insert::<U>(tx, &grant, refresh.series()).await?;
         let named = serde_json::json!({ "client": grant.client, "name": grant.client_name });
         let audit = own_event(audit::APP_AUTHORIZED, &grant.user, program).with(named);

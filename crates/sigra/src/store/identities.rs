@@ -144,7 +144,7 @@ pub(crate) async fn delete_unless_last<U: AuthUser>(
     let delete =
         format!("DELETE FROM user_identities WHERE id = $1 AND user_id = $2 AND {}", has_another_way_in::<U>());
     let delete = query::<U::Database>(AssertSqlSafe(delete)).bind(id).bind(user.clone());
-    Ok(delete.bind(ways.links).bind(ways.passkeys).bind(ways.providers).execute(conn).await? == 1)
+    Ok(delete.bind(ways.links).bind(ways.passkeys).bind(ways.provider_list()).execute(conn).await? == 1)
 }
 
 /// Deletes the identities of a user. Returns how many there were.

@@ -70,12 +70,19 @@ pub(crate) struct OtherWays<'a> {
     pub links: bool,
     /// Whether users can log in with passkeys.
     pub passkeys: bool,
-    /// The names of the providers that users can log in with, each between commas: `,google,corp,`.
-    pub providers: &'a str,
+    /// The names of the providers that users can log in with.
+    pub providers: &'a [String],
+}
+
+impl OtherWays<'_> {
+    /// Returns the names of the providers as the condition compares them, each between commas: `,google,,corp,`.
+    pub(super) fn provider_list(&self) -> String {
+        self.providers.iter().map(|name| format!(",{name},")).collect()
+    }
 }
 
 /// Returns an SQL condition: whether the user `$2` can log in without the row with the ID `$1`, a passkey or an
-/// identity. `$3` to `$5` are the fields of [`OtherWays`].
+/// identity. `$3` to `$5` are the fields of [`OtherWays`], the last one as its [list](OtherWays::provider_list).
 pub(super) fn has_another_way_in<U: AuthUser>() -> String {
     format!(
         "($3 OR EXISTS (SELECT 1 FROM {users} u WHERE u.id = $2 AND u.hashed_password IS NOT NULL)

@@ -301,6 +301,17 @@ async fn attempts_are_counted_by_keys_that_only_the_secret_computes() {
 }
 
 #[tokio::test]
+async fn a_table_that_cannot_be_purged_does_not_keep_the_rows_of_others() {
+    let host = Host::new().await;
+    assert_eq!(attempt(&host, CODE).await, None);
+    host.clock().advance(DAY * 2);
+    host.execute("ALTER TABLE oauth_flows RENAME TO gone").await;
+    assert!(host.sigra.housekeeping().purge_expired().await.is_err());
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM auth_attempts").fetch_one(&host.pool).await.unwrap();
+    assert_eq!(left, 0, "attempts are purged last");
+}
+
+#[tokio::test]
 async fn the_database_does_not_reveal_whose_attempts_are_counted() {
     let host = Host::new().await;
     host.sigra.limits().check(CODE, "code", "ada.lovelace@example.com").await.unwrap();
