@@ -17,8 +17,8 @@
 //! | [`TOTP_ENABLED`], [`TOTP_DISABLED`], [`PASSKEY_ADDED`], [`PASSKEY_REMOVED`], [`BACKUP_CODES_REGENERATED`] | a second factor was set up, removed or replaced: written by the library |
 //! | [`IDENTITY_LINKED`], [`IDENTITY_UNLINKED`] | an account at a provider was linked or unlinked: written by the library |
 //! | [`API_TOKEN_CREATED`], [`API_TOKEN_REVOKED`] | a personal access token was created or revoked, or all of an account were revoked: written by the library |
-//! | [`APP_AUTHORIZED`], [`APP_REVOKED`] | a program got access by OAuth, or its access was ended: written by the library |
-//! | [`APP_TOKEN_REUSED`] | somebody has a copy of a program's token, so its access was ended: written by the library |
+//! | [`PROGRAM_AUTHORIZED`], [`PROGRAM_REVOKED`] | a program got access by OAuth, or its access was ended: written by the library |
+//! | [`PROGRAM_TOKEN_REUSED`] | somebody has a copy of a program's token, so its access was ended: written by the library |
 //! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser was trusted to skip the second factor, or no longer is: written by the library |
 //! | [`RECOVERED`] | an account was taken back with the recovery link of an email: written by the library |
 //! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | a deletion was scheduled, canceled or carried out |
@@ -41,12 +41,12 @@ use crate::{
 };
 
 pub use crate::model::audit::{
-    API_TOKEN_CREATED, API_TOKEN_REVOKED, APP_AUTHORIZED, APP_REVOKED, APP_TOKEN_REUSED, Audit, AuditEvent,
-    BACKUP_CODES_REGENERATED, BROWSER_DISTRUSTED, BROWSER_TRUSTED, CONFIRMED, DELETED, DELETION_CANCELLED,
-    DELETION_SCHEDULED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED, IDENTITY_LINKED, IDENTITY_UNLINKED,
-    LOG_IN_LINK_REQUESTED, LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, PASSKEY_ADDED,
-    PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED, REAUTHENTICATION_SUCCESS, RECOVERED,
-    REGISTERED, SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED, TOTP_ENABLED, USED_WITHOUT_KEY,
+    API_TOKEN_CREATED, API_TOKEN_REVOKED, Audit, AuditEvent, BACKUP_CODES_REGENERATED, BROWSER_DISTRUSTED,
+    BROWSER_TRUSTED, CONFIRMED, DELETED, DELETION_CANCELLED, DELETION_SCHEDULED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED,
+    IDENTITY_LINKED, IDENTITY_UNLINKED, LOG_IN_LINK_REQUESTED, LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED,
+    MFA_FAILURE, PASSKEY_ADDED, PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED,
+    PROGRAM_AUTHORIZED, PROGRAM_REVOKED, PROGRAM_TOKEN_REUSED, REAUTHENTICATION_SUCCESS, RECOVERED, REGISTERED,
+    SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED, TOTP_ENABLED, USED_WITHOUT_KEY,
 };
 
 handle! {

@@ -107,7 +107,7 @@ impl<U: AuthUser> Sigra<U> {
                     BearerToken::Client { grant, .. } => {
                         let deleted = store::oauth_grants::delete_of_user::<U>(conn, &user, *grant).await?;
                         let metadata = |name| json!({ "name": name, "reason": "inactive" });
-                        deleted.map(|name| Audit::new(audit::APP_REVOKED).with(metadata(name)))
+                        deleted.map(|name| Audit::new(audit::PROGRAM_REVOKED).with(metadata(name)))
                     }
                 };
                 if let Some(event) = event {

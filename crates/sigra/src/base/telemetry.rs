@@ -18,8 +18,8 @@
 //! | [`SESSION_EXPIRED`] | info | `session_id` | a session was too old, idle for too long, or its user not active |
 //! | [`TOKEN_REJECTED`] | info | | a presented token has no row |
 //! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` or `grant_id` | a token that was replaced long before was presented to log out, to log in again or to refresh, or an authorization code came twice, so somebody has a copy. The session or the program's access was ended |
-//! | [`APP_AUTHORIZED`] | info | `user_id`, `grant_id`, `client_id` | a program got its first tokens from the OAuth server |
-//! | [`APP_REVOKED`] | info | `user_id`, `grant_id` | a user, or the program itself, ended its access |
+//! | [`PROGRAM_AUTHORIZED`] | info | `user_id`, `grant_id`, `client_id` | a program got its first tokens from the OAuth server |
+//! | [`PROGRAM_REVOKED`] | info | `user_id`, `grant_id` | a user, or the program itself, ended its access |
 //! | [`OAUTH_CLIENT_REGISTERED`] | info | `client_id` | a program registered itself as a client of the OAuth server |
 //! | [`COOKIE_REJECTED`] | info | | a cookie has an invalid signature, or there are valid cookies of two users |
 //! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`, `binding_required`, and of bearer tokens `invalid_token`, `invalid_request`, `insufficient_scope`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `token_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
@@ -67,9 +67,9 @@ pub const TOKEN_REJECTED: &str = "auth.token.rejected";
 /// that uses its successor has a copy, so the session was ended (RFC 9700 section 4.14).
 pub const TOKEN_REUSED: &str = "auth.token.reused";
 /// A program got its first tokens from the OAuth server.
-pub const APP_AUTHORIZED: &str = "auth.app.authorized";
+pub const PROGRAM_AUTHORIZED: &str = "auth.program.authorized";
 /// A user, or the program itself, ended its access.
-pub const APP_REVOKED: &str = "auth.app.revoked";
+pub const PROGRAM_REVOKED: &str = "auth.program.revoked";
 /// A program registered itself as a client of the OAuth server.
 pub const OAUTH_CLIENT_REGISTERED: &str = "auth.oauth_client.registered";
 /// A cookie has an invalid signature, or there are valid cookies of two users.

@@ -293,7 +293,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         let mut enrolled = Enrolled { backup_codes: None, recovery: None };
         if is_first {
             let others = self.sigra.sessions().delete_all_in(tx, &user, Some(this_one)).await?;
-            let ended = Audit::new(audit::APP_REVOKED).of(user.clone());
+            let ended = Audit::new(audit::PROGRAM_REVOKED).of(user.clone());
             self.sigra.sessions().end_programs_in(tx, &user, ended).await?;
             enrolled.backup_codes = Some(self.insert_backup_codes(tx, &user).await?);
             enrolled.recovery = Some(self.sigra.email_tokens().create(tx, &user, Context::Recovery, email).await?);

@@ -10,7 +10,7 @@ use crate::model::{client::Client, log_in::LogInMethod};
 
 /// Events that are both logged and kept in the audit trail.
 pub use crate::base::telemetry::{
-    APP_AUTHORIZED, APP_REVOKED, LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE,
+    LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, PROGRAM_AUTHORIZED, PROGRAM_REVOKED,
     REAUTHENTICATION_SUCCESS, SESSION_REVOKED, TOKEN_REUSED, USED_WITHOUT_KEY,
 };
 
@@ -58,7 +58,7 @@ pub const API_TOKEN_CREATED: &str = "auth.api_token.created";
 /// A personal access token was revoked, or all of an account were.
 pub const API_TOKEN_REVOKED: &str = "auth.api_token.revoked";
 /// A refresh token that was replaced long before, or a used code, was presented, so the access of its program was ended.
-pub const APP_TOKEN_REUSED: &str = "auth.app.token_reused";
+pub const PROGRAM_TOKEN_REUSED: &str = "auth.program.token_reused";
 /// A browser became a trusted one, which skips the second factor.
 pub const BROWSER_TRUSTED: &str = "auth.mfa.browser_trusted";
 /// A browser is no longer trusted.

@@ -25,7 +25,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn list(self, user: &U::Id) -> Result<Vec<Grant>, Error> {
+    pub async fn grants(self, user: &U::Id) -> Result<Vec<Grant>, Error> {
         let Ok(settings) = self.settings() else { return Ok(Vec::new()) };
         let given = Window::of(settings.grant_ttl, self.sigra.now());
         let mut conn = self.sigra.pool().acquire().await?;
@@ -68,7 +68,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let ended = store::oauth_grants::delete_least_recently_used::<U>(&mut *conn, user, &client.id).await?;
         if ended.is_some() {
             let metadata = serde_json::json!({ "name": client.name, "reason": "too_many" });
-            self.sigra.audit().record(conn, &own_event(audit::APP_REVOKED, user, program).with(metadata)).await?;
+            self.sigra.audit().record(conn, &own_event(audit::PROGRAM_REVOKED, user, program).with(metadata)).await?;
         }
         Ok(ended)
     }
@@ -79,19 +79,19 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete(self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
+    pub async fn revoke_grant(self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
         let was_theirs = transact!(self.sigra, conn => {
             store::users::lock::<U>(&mut *conn, user).await?;
             let Some(name) = store::oauth_grants::delete_of_user::<U>(&mut *conn, user, id).await? else {
                 return Ok(false);
             };
-            let audit = own_event(audit::APP_REVOKED, user, client).with(serde_json::json!({ "name": name }));
+            let audit = own_event(audit::PROGRAM_REVOKED, user, client).with(serde_json::json!({ "name": name }));
             self.sigra.audit().record(conn, &audit).await?;
             Ok(true)
         })?;
         if was_theirs {
             self.sigra.parts.cache.forget(&id);
-            tracing::info!(target: "sigra", event = telemetry::APP_REVOKED, user_id = %user, grant_id = %id);
+            tracing::info!(target: "sigra", event = telemetry::PROGRAM_REVOKED, user_id = %user, grant_id = %id);
         }
         Ok(was_theirs)
     }
@@ -103,8 +103,13 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<u64, Error> {
+    pub async fn revoke_all_grants_in(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        client: &Client,
+    ) -> Result<u64, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        self.sigra.sessions().end_programs_in(conn, user, own_event(audit::APP_REVOKED, user, client)).await
+        self.sigra.sessions().end_programs_in(conn, user, own_event(audit::PROGRAM_REVOKED, user, client)).await
     }
 }

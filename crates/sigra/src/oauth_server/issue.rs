@@ -121,7 +121,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let grant = given.row(&refresh, program, now)?;
         store::oauth_grants::insert::<U>(tx, &grant, refresh.series()).await?;
         let named = serde_json::json!({ "client": grant.client, "name": grant.client_name });
-        let audit = own_event(audit::APP_AUTHORIZED, &grant.user, program).with(named);
+        let audit = own_event(audit::PROGRAM_AUTHORIZED, &grant.user, program).with(named);
         self.sigra.audit().record(tx, &audit).await?;
         let tokens = self.issue(tx, &grant, &grant.permissions, &refresh).await?;
         let (user, ends_at, was_asked) = (given.user.clone(), self.ends_at(&grant)?, given.was_asked);
@@ -135,7 +135,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
                 sigra.parts.cache.forget(&replaced);
             }
             tracing::info!(
-                target: "sigra", event = telemetry::APP_AUTHORIZED, user_id = %new.user.id(), grant_id = %id,
+                target: "sigra", event = telemetry::PROGRAM_AUTHORIZED, user_id = %new.user.id(), grant_id = %id,
                 client_id = new.grant.client_id,
             );
         });

@@ -72,13 +72,13 @@ impl<U: AuthUser> OauthServer<'_, U> {
             if !store::oauth_grants::delete::<U>(tx, grant.id).await? {
                 return Ok(());
             }
-            let audit = own_event(audit::APP_REVOKED, &grant.user, program);
+            let audit = own_event(audit::PROGRAM_REVOKED, &grant.user, program);
             let audit = audit.with(serde_json::json!({ "name": grant.client_name, "by": "program" }));
             self.sigra.audit().record(tx, &audit).await?;
             let (sigra, user, id) = (self.sigra.clone(), grant.user.clone(), grant.id);
             tx.after_commit(move || {
                 sigra.parts.cache.forget(&id);
-                tracing::info!(target: "sigra", event = telemetry::APP_REVOKED, user_id = %user, grant_id = %id);
+                tracing::info!(target: "sigra", event = telemetry::PROGRAM_REVOKED, user_id = %user, grant_id = %id);
             });
             Ok(())
         })?)

@@ -24,7 +24,7 @@ impl<U: AuthUser> Sessions<'_, U> {
         store::email_tokens::delete_all::<U>(conn, user, None, None).await?;
         // A user who forgot the password, or lost the account to somebody, doesn't know who created the tokens.
         self.revoke_api_tokens_in(conn, user, Audit::new(audit::API_TOKEN_REVOKED).of(user.clone())).await?;
-        self.end_programs_in(conn, user, Audit::new(audit::APP_REVOKED).of(user.clone())).await?;
+        self.end_programs_in(conn, user, Audit::new(audit::PROGRAM_REVOKED).of(user.clone())).await?;
         self.delete_all_in(conn, user, except).await
     }
 
@@ -39,7 +39,7 @@ impl<U: AuthUser> Sessions<'_, U> {
         store::users::lock::<U>(&mut *conn, user).await?;
         let resets = Context::ResetPassword.name();
         store::email_tokens::delete_all::<U>(conn, user, None, Some(&resets)).await?;
-        self.end_programs_in(conn, user, Audit::new(audit::APP_REVOKED).of(user.clone())).await?;
+        self.end_programs_in(conn, user, Audit::new(audit::PROGRAM_REVOKED).of(user.clone())).await?;
         self.delete_all_in(conn, user, Some(kept)).await
     }
 

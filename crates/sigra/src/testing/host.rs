@@ -225,8 +225,8 @@ pub trait TestHost: Sync {
     ///     let program = host.program_client(user, "acme-cli", &["projects:read"]).await;
     ///     assert_status(&program.get("/api/projects").await, 200);
     ///     let server = host.sigra().oauth_server();
-    ///     let access = server.list(&user.id()).await.unwrap().remove(0);
-    ///     server.delete(&user.id(), access.id, &Default::default()).await.unwrap();
+    ///     let access = server.grants(&user.id()).await.unwrap().remove(0);
+    ///     server.revoke_grant(&user.id(), access.id, &Default::default()).await.unwrap();
     ///     assert_status(&program.get("/api/projects").await, 401);
     /// }
     /// ```

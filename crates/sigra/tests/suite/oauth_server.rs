@@ -31,8 +31,8 @@ pub async fn cause_every_event() {
     register(&host, &json!({ "redirect_uris": [APP] })).await;
     let (user, browser) = host.user().await;
     host.log_in(&browser).await;
-    let grant = host.sigra().oauth_server().list(&user.id).await.unwrap().remove(0);
-    host.sigra().oauth_server().delete(&user.id, grant.id, &Client::default()).await.unwrap();
+    let grant = host.sigra().oauth_server().grants(&user.id).await.unwrap().remove(0);
+    host.sigra().oauth_server().revoke_grant(&user.id, grant.id, &Client::default()).await.unwrap();
 }
 
 async fn suspend(host: &ServerHost, user: &User) {
@@ -74,11 +74,11 @@ async fn a_program_gets_tokens_that_open_what_the_user_allowed() {
 
     assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
     assert_status(&host.open("/api/write", &tokens.access).await, StatusCode::FORBIDDEN);
-    let grants = host.sigra().oauth_server().list(&user.id).await.unwrap();
+    let grants = host.sigra().oauth_server().grants(&user.id).await.unwrap();
     assert_eq!(grants.len(), 1);
     assert_eq!(grants[0].device(), "Acme CLI on Linux");
     assert_eq!(grants[0].permissions.to_string(), "projects:read");
-    assert_audit_event(host.sigra(), &user, audit::APP_AUTHORIZED).await;
+    assert_audit_event(host.sigra(), &user, audit::PROGRAM_AUTHORIZED).await;
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn invariant_10_a_code_works_once_and_ends_what_it_gave_when_it_comes_agai
     assert!(!is_open(&host, &tokens.access).await);
     assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
     assert_eq!(host.count("oauth_grants").await, 0);
-    assert_audit_event(host.sigra(), &user, audit::APP_TOKEN_REUSED).await;
+    assert_audit_event(host.sigra(), &user, audit::PROGRAM_TOKEN_REUSED).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -339,7 +339,7 @@ async fn invariant_22_a_refresh_token_that_comes_back_after_its_grace_ends_its_f
     assert_refused(&host.refresh(&second.refresh, &[]).await, "invalid_grant");
     assert!(!is_open(&host, &second.access).await);
     assert_eq!(host.count("oauth_grants").await, 0);
-    assert_audit_event(host.sigra(), &user, audit::APP_TOKEN_REUSED).await;
+    assert_audit_event(host.sigra(), &user, audit::PROGRAM_TOKEN_REUSED).await;
 }
 
 #[tokio::test]
@@ -360,8 +360,8 @@ async fn invariant_22_a_revoked_token_has_no_grace() {
     let (user, browser) = host.user().await;
     let first = host.log_in(&browser).await;
     let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
-    let grant = host.sigra().oauth_server().list(&user.id).await.unwrap().remove(0);
-    assert!(host.sigra().oauth_server().delete(&user.id, grant.id, &Client::default()).await.unwrap());
+    let grant = host.sigra().oauth_server().grants(&user.id).await.unwrap().remove(0);
+    assert!(host.sigra().oauth_server().revoke_grant(&user.id, grant.id, &Client::default()).await.unwrap());
     for token in [&first.refresh, &second.refresh] {
         assert_refused(&host.refresh(token, &[]).await, "invalid_grant");
     }
@@ -443,7 +443,7 @@ async fn access_tokens_expire_after_15_minutes_and_access_after_90_days_of_use()
     }
     host.host.clock().advance(DAY * 2);
     assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
-    assert!(host.sigra().oauth_server().list(&user.id).await.unwrap().is_empty());
+    assert!(host.sigra().oauth_server().grants(&user.id).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -527,14 +527,14 @@ async fn invariant_21_a_user_revokes_their_own_programs_and_no_others() {
     let ((ada, hers), (eve, _)) = (host.user().await, host.user().await);
     let tokens = host.log_in(&hers).await;
     let server = host.sigra().oauth_server();
-    let grant = server.list(&ada.id).await.unwrap().remove(0);
-    assert!(!server.delete(&eve.id, grant.id, &Client::default()).await.unwrap());
+    let grant = server.grants(&ada.id).await.unwrap().remove(0);
+    assert!(!server.revoke_grant(&eve.id, grant.id, &Client::default()).await.unwrap());
     assert!(is_open(&host, &tokens.access).await && is_open(&node, &tokens.access).await);
-    assert!(server.delete(&ada.id, grant.id, &Client::default()).await.unwrap());
+    assert!(server.revoke_grant(&ada.id, grant.id, &Client::default()).await.unwrap());
     assert!(!is_open(&host, &tokens.access).await);
     node.sigra().catch_up().await;
     assert!(!is_open(&node, &tokens.access).await);
-    assert_audit_event(host.sigra(), &ada, audit::APP_REVOKED).await;
+    assert_audit_event(host.sigra(), &ada, audit::PROGRAM_REVOKED).await;
 }
 
 #[tokio::test]
@@ -545,11 +545,11 @@ async fn logging_out_everywhere_can_end_programs_too() {
     host.sigra().delete_all_sessions(&user.id).await.unwrap();
     assert!(is_open(&host, &tokens.access).await, "programs stay logged in");
     let mut tx = host.sigra().begin().await.unwrap();
-    let ended = host.sigra().oauth_server().delete_all_in(&mut tx, &user.id, &Client::default()).await.unwrap();
+    let ended = host.sigra().oauth_server().revoke_all_grants_in(&mut tx, &user.id, &Client::default()).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(ended, 1);
     host.sigra().sessions().announce_change(&user.id);
-    assert_audit_event(host.sigra(), &user, audit::APP_REVOKED).await;
+    assert_audit_event(host.sigra(), &user, audit::PROGRAM_REVOKED).await;
     assert!(!is_open(&host, &tokens.access).await);
 }
 
@@ -706,7 +706,7 @@ async fn a_user_gives_access_to_at_most_the_configured_number_of_programs_also_a
     let (given, refused): (Vec<_>, Vec<_>) = exchanges.iter().partition(|response| response.status() == StatusCode::OK);
     assert_eq!(given.len(), 2, "{exchanges:?}");
     refused.into_iter().for_each(|response| assert_refused(response, "invalid_grant"));
-    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap().len(), 3);
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap().len(), 3);
 
     assert_too_many(&approve(&browser, &[]).await);
     let (device, user_code) = host.begin_device().await;
@@ -715,8 +715,8 @@ async fn a_user_gives_access_to_at_most_the_configured_number_of_programs_also_a
     assert_too_many(&browser.post("/device/decision", &allow).await);
 
     let server = host.sigra().oauth_server();
-    let first = server.list(&user.id).await.unwrap().remove(0);
-    server.delete(&user.id, first.id, &Client::default()).await.unwrap();
+    let first = server.grants(&user.id).await.unwrap().remove(0);
+    server.revoke_grant(&user.id, first.id, &Client::default()).await.unwrap();
     assert!(browser.post("/device/decision", &allow).await.json::<bool>(), "there is room again");
     assert_status(&host.poll(&device).await, StatusCode::OK);
     for code in &codes {
@@ -762,8 +762,8 @@ async fn a_client_that_asks_nobody_replaces_its_own_access_that_was_not_used_for
     let (first, second) = (log_in().await, log_in().await);
     assert!(!is_open(&host, &first.access).await, "it made room");
     assert!(is_open(&host, &second.access).await && is_open(&host, &cli.access).await);
-    assert_audit_event(host.sigra(), &user, audit::APP_REVOKED).await;
-    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap().len(), 2);
+    assert_audit_event(host.sigra(), &user, audit::PROGRAM_REVOKED).await;
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -773,7 +773,7 @@ async fn every_program_is_listed() {
     for _ in 0..120 {
         host.program_client(&user, "cli", &["projects:read"]).await;
     }
-    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap().len(), 120);
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap().len(), 120);
 }
 
 #[tokio::test]
@@ -784,7 +784,7 @@ async fn the_fixture_is_a_program_with_access_and_without_a_session() {
     assert_eq!(program.get("/api/read").await.text(), user.email);
     assert_status(&program.get("/api/write").await, StatusCode::FORBIDDEN);
     assert!(program.get("/api/caller").await.text().contains("\"cli\""));
-    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap()[0].client_name, "Acme CLI");
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap()[0].client_name, "Acme CLI");
     host.host.clock().advance(MINUTE * 15);
     assert_status(&program.get("/api/read").await, StatusCode::UNAUTHORIZED);
 }
@@ -911,7 +911,7 @@ async fn a_program_without_a_browser_gets_tokens_once_the_user_has_allowed_it() 
     let tokens = Tokens::of(&host.poll(&device).await);
     assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
     assert_refused(&host.poll(&device).await, "invalid_grant");
-    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap()[0].device(), "Acme CLI on Linux");
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap()[0].device(), "Acme CLI on Linux");
     assert_status(&host.refresh(&tokens.refresh, &[]).await, StatusCode::OK);
 }
 
@@ -1121,7 +1121,7 @@ async fn a_program_revokes_its_own_tokens() {
     for unknown in ["x", &next.refresh, &next.access] {
         assert_status(&revoke("cli", unknown).await, StatusCode::OK);
     }
-    assert_audit_event(host.sigra(), &user, audit::APP_REVOKED).await;
+    assert_audit_event(host.sigra(), &user, audit::PROGRAM_REVOKED).await;
 }
 
 #[tokio::test]
@@ -1360,6 +1360,6 @@ async fn without_settings_every_endpoint_fails_closed() {
         &host.program().get("/.well-known/oauth-authorization-server").await,
         StatusCode::INTERNAL_SERVER_ERROR,
     );
-    assert!(host.sigra().oauth_server().list(&user.id).await.unwrap().is_empty());
+    assert!(host.sigra().oauth_server().grants(&user.id).await.unwrap().is_empty());
     assert_eq!(error_of(&host.program().post("/oauth/token?x=1", &[]).await), "invalid_request");
 }

@@ -500,7 +500,7 @@ async fn a_program_whose_end_is_not_committed_is_not_logged() {
     let host = ServerHost::new().await;
     let (user, browser) = host.user().await;
     let tokens = host.log_in(&browser).await;
-    let grant = host.sigra().oauth_server().list(&user.id).await.unwrap()[0].id.to_string();
+    let grant = host.sigra().oauth_server().grants(&user.id).await.unwrap()[0].id.to_string();
     let logged = || {
         let events = EVENTS.lock().unwrap();
         let of_grant = events.iter().filter(|logged| logged.fields.get("grant_id") == Some(&grant));
@@ -512,11 +512,11 @@ async fn a_program_whose_end_is_not_committed_is_not_logged() {
     let revoke = [("client_id", "cli"), ("token", &tokens.refresh)];
     assert_status(&host.program().post("/oauth/revoke", &revoke).await, 500);
     assert_status(&host.refresh(&tokens.refresh, &[]).await, 500);
-    assert_eq!(logged(), [telemetry::APP_AUTHORIZED]);
+    assert_eq!(logged(), [telemetry::PROGRAM_AUTHORIZED]);
 
     host.host.execute(ALLOW_COMMITS).await;
     assert_status(&host.refresh(&tokens.refresh, &[]).await, 400);
-    assert_eq!(logged(), [telemetry::APP_AUTHORIZED, telemetry::TOKEN_REUSED]);
+    assert_eq!(logged(), [telemetry::PROGRAM_AUTHORIZED, telemetry::TOKEN_REUSED]);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ impl Accounts {
         if revoke_api_tokens {
             self.sigra.api_tokens().revoke_all_in(&mut tx, &user.id, client).await?;
             // <oauth_server>
-            self.sigra.oauth_server().delete_all_in(&mut tx, &user.id, client).await?;
+            self.sigra.oauth_server().revoke_all_grants_in(&mut tx, &user.id, client).await?;
             // </oauth_server>
         }
         // </api_tokens>

@@ -303,7 +303,7 @@ async fn invariant_17_access_of_a_program_is_emailed_even_if_the_program_hangs_u
         let request = request.body(form.into()).expect("a request");
         Attempt { browser: front.client(host, &host.client()), request, recipient: user.email }
     };
-    let has_access = async |host: &Host, email: &str| is_recorded(host, sigra::audit::APP_AUTHORIZED, email).await;
+    let has_access = async |host: &Host, email: &str| is_recorded(host, sigra::audit::PROGRAM_AUTHORIZED, email).await;
     assert_emailed("A program got access to your account", exchange, has_access).await;
 }
 // </oauth_server>

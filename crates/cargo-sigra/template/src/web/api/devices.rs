@@ -132,7 +132,7 @@ pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Resu
     let trusted_browsers = accounts.sigra().trusted_browsers().list(&scope.user().id).await?;
     // </mfa>
     // <oauth_server>
-    let programs = accounts.sigra().oauth_server().list(&scope.user().id).await?;
+    let programs = accounts.sigra().oauth_server().grants(&scope.user().id).await?;
     // </oauth_server>
     Ok(Json(Devices {
         sessions: sessions.iter().map(|session| Device::new(session, current)).collect(),
@@ -216,7 +216,7 @@ pub async fn end_access(
     scope: Scope<User>,
     Path(id): Path<uuid::Uuid>,
 ) -> Result<Response> {
-    let was_theirs = accounts.sigra().oauth_server().delete(&scope.user().id, id, &session.client()).await?;
+    let was_theirs = accounts.sigra().oauth_server().revoke_grant(&scope.user().id, id, &session.client()).await?;
     Ok(found(was_theirs).into_response())
 }
 // </oauth_server>

@@ -111,9 +111,9 @@ fn in_words(action: &str) -> &str {
         audit::API_TOKEN_REVOKED => t!("Revoked access tokens"),
         // </api_tokens>
         // <oauth_server>
-        audit::APP_AUTHORIZED => t!("Gave a program access"),
-        audit::APP_REVOKED => t!("Ended a program's access"),
-        audit::APP_TOKEN_REUSED => t!("Someone has a copy of a program's token, so its access was ended"),
+        audit::PROGRAM_AUTHORIZED => t!("Gave a program access"),
+        audit::PROGRAM_REVOKED => t!("Ended a program's access"),
+        audit::PROGRAM_TOKEN_REUSED => t!("Someone has a copy of a program's token, so its access was ended"),
         // </oauth_server>
         // <oauth>
         audit::IDENTITY_LINKED => t!("Linked an account"),
@@ -162,8 +162,10 @@ fn remedy_for(action: &str) -> &'static str {
         }
         // </api_tokens>
         // <oauth_server>
-        audit::APP_TOKEN_REUSED => t!("Check the computer that the program runs on before you give it access again."),
-        audit::APP_AUTHORIZED => {
+        audit::PROGRAM_TOKEN_REUSED => {
+            t!("Check the computer that the program runs on before you give it access again.")
+        }
+        audit::PROGRAM_AUTHORIZED => {
             t!("End its access under “Your devices”, log out all other devices, and change your password.")
         }
         // </oauth_server>

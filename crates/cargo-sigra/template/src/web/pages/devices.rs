@@ -172,7 +172,7 @@ pub async fn index(
     // <api_tokens>
     let has_api_tokens = !accounts.sigra().api_tokens().list(&scope).await?.is_empty();
     // <oauth_server>
-    let programs = accounts.sigra().oauth_server().list(&scope.user().id).await?;
+    let programs = accounts.sigra().oauth_server().grants(&scope.user().id).await?;
     let has_api_tokens = has_api_tokens || !programs.is_empty();
     // </oauth_server>
     // </api_tokens>
@@ -268,7 +268,7 @@ pub async fn end_access(
     scope: Scope<User>,
     Path(id): Path<uuid::Uuid>,
 ) -> Result<Response> {
-    if !accounts.sigra().oauth_server().delete(&scope.user().id, id, &session.client()).await? {
+    if !accounts.sigra().oauth_server().revoke_grant(&scope.user().id, id, &session.client()).await? {
         return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, t!("The program no longer has access."))?;
