@@ -198,7 +198,7 @@ impl<U: AuthUser> OauthFlows<'_, U> {
             pkce_verifier: &verifier.encode(),
             reauthenticate: matches!(purpose, FlowPurpose::Reauthenticate(_)),
         };
-        let url = providers.authorization_url(provider, request).await;
+        let url = providers.url_for(provider, request).await;
         let url = url.map_err(FlowError::from).inspect_err(|error| log_failure(providers, provider, error))?;
         let secrets = Secrets { nonce: nonce.encode().to_string(), verifier: verifier.encode().to_string() };
         let browser = self.sigra.browser_token(session)?;
@@ -269,7 +269,7 @@ impl<U: AuthUser> OauthFlows<'_, U> {
             pkce_verifier: &secrets.verifier,
             reauthenticated_since: (flow.purpose == REAUTHENTICATE).then_some(flow.inserted_at),
         };
-        let identity = providers.identify(provider, response).await?;
+        let identity = providers.identity_from(provider, response).await?;
         Ok(match flow.purpose.as_str() {
             LINK => Arrival::Link(identity),
             REAUTHENTICATE => Arrival::Reauthenticate(identity),

@@ -11,12 +11,14 @@ mod pending;
 mod provider;
 mod providers;
 
+#[cfg(feature = "testing")]
+pub use self::providers::{AuthorizationRequest, AuthorizationResponse};
 pub use self::{
     error::OauthError,
     flow::{Arrival, Callback, FlowError, FlowPurpose, OauthFlows},
     identities::{AddressOwner, Decision, Identities, Identity, KnownIdentity, Linked},
     pending::PendingIdentity,
     provider::{Profile, Provider},
-    providers::{AuthorizationRequest, AuthorizationResponse, Providers},
+    providers::Providers,
 };
 pub use crate::model::identity::{ProviderIdentity, ProviderTokens};

@@ -219,12 +219,37 @@ impl Providers {
         self.iter().find(|provider| provider.name == name)
     }
 
-    /// Returns the URL that the browser is sent to.
+    /// Returns the URL that the browser is sent to, without a flow: to test what a provider does.
+    /// [`OauthFlows`](crate::oauth::OauthFlows) also check the state.
     ///
     /// # Errors
     ///
     /// [`OauthError::UnknownProvider`], [`OauthError::CannotReauthenticate`], or why there is no metadata.
+    #[cfg(feature = "testing")]
     pub async fn authorization_url(
+        &self,
+        provider: &str,
+        request: AuthorizationRequest<'_>,
+    ) -> Result<String, OauthError> {
+        self.url_for(provider, request).await
+    }
+
+    /// Returns the identity of the user who came back, without a flow: to test what a provider does.
+    ///
+    /// # Errors
+    ///
+    /// Why the provider can't be reached, why its responses are refused, or [`OauthError::Subject`].
+    #[cfg(feature = "testing")]
+    pub async fn identify(
+        &self,
+        provider: &str,
+        response: AuthorizationResponse<'_>,
+    ) -> Result<ProviderIdentity, OauthError> {
+        self.identity_from(provider, response).await
+    }
+
+    /// Returns the URL that the browser is sent to.
+    pub(super) async fn url_for(
         &self,
         provider: &str,
         request: AuthorizationRequest<'_>,
@@ -267,11 +292,7 @@ impl Providers {
     /// Exchanges the code, verifies what the provider says about the user, and returns it.
     ///
     /// The caller has checked that `state` is of a flow of this browser and this provider, and used it up.
-    ///
-    /// # Errors
-    ///
-    /// Why the provider can't be reached, why its responses are refused, or [`OauthError::Subject`].
-    pub async fn identify(
+    pub(super) async fn identity_from(
         &self,
         provider: &str,
         response: AuthorizationResponse<'_>,
@@ -609,7 +630,7 @@ mod tests {
                 pkce_verifier: VERIFIER,
                 reauthenticated_since: None,
             };
-            providers.identify("github", response).await.map(|identity| identity.issuer)
+            providers.identity_from("github", response).await.map(|identity| identity.issuer)
         };
         let issuer = "https://github.com/login/oauth";
         for iss in [None, Some(issuer)] {
