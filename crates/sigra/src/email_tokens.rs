@@ -190,6 +190,41 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         self.sigra.sessions().end_other_access_in(conn, user, kept).await
     }
 
+    /// Deletes what lets somebody into an account that is going to be deleted, in the transaction that schedules it: all
+    /// sessions or all except one, known and trusted browsers, personal access tokens, the access of programs by OAuth,
+    /// and links to change the email address. Links that were sent to the user's email address stay: a thief who
+    /// schedules the deletion repeatedly must not keep the owner from resetting the password.
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn schedule_deletion(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     sqlx::query("UPDATE users SET is_deleted = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
+    ///     let revoked = sigra.email_tokens().delete_all_but_links_in(&mut tx, &user, None).await?;
+    ///     tx.commit().await?;
+    ///     sigra.sessions().announce(revoked);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then.
+    pub async fn delete_all_but_links_in(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> Result<Revoked, Error> {
+        self.sigra.sessions().end_access_before_deletion_in(conn, user, except).await
+    }
+
     /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.
     ///
     /// ```

@@ -43,6 +43,21 @@ impl<U: AuthUser> Sessions<'_, U> {
         self.delete_all_in(conn, user, Some(kept)).await
     }
 
+    /// Ends all access to an account that is going to be deleted, or all except one session. Links that were sent to the
+    /// user's email address stay.
+    pub(crate) async fn end_access_before_deletion_in(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> Result<Revoked, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
+        store::email_tokens::delete_all_but_links::<U>(conn, user).await?;
+        self.revoke_api_tokens_in(conn, user, Audit::new(audit::API_TOKEN_REVOKED).of(user.clone())).await?;
+        self.end_programs_in(conn, user, Audit::new(audit::PROGRAM_REVOKED).of(user.clone())).await?;
+        self.delete_all_in(conn, user, except).await
+    }
+
     /// Revokes all personal access tokens of a user, whose row must be locked, and records it. Returns how many there
     /// were.
     pub(crate) async fn revoke_api_tokens_in(

@@ -135,6 +135,14 @@ pub(crate) async fn delete<U: AuthUser>(
     Ok(delete.bind(context).bind(token.as_bytes()).execute(conn).await? == 1)
 }
 
+/// Deletes the trusted and known browsers of a user, and the links to change their email address. Links that were sent
+/// to that address stay, and so do sessions.
+pub(crate) async fn delete_all_but_links<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<()> {
+    const DELETE: &str = "DELETE FROM users_tokens
+        WHERE user_id = $1 AND context NOT IN ('session', 'recovery', 'confirm', 'reset_password', 'login')";
+    query::<U::Database>(DELETE).bind(user.clone()).execute(conn).await.map(drop)
+}
+
 /// Deletes the tokens of a user, all or those of one context, except those of another. Sessions stay, and so do
 /// [recovery](crate::token::Context::Recovery) links, which a thief in the account must not be able to revoke.
 pub(crate) async fn delete_all<U: AuthUser>(

@@ -142,6 +142,27 @@ async fn invariant_9_all_tokens_of_one_user_can_be_deleted_at_once() {
     assert_eq!(super::host::who(&other).await, "anonymous");
 }
 
+/// Whoever schedules the deletion of an account may not be its owner.
+#[tokio::test]
+async fn a_scheduled_deletion_leaves_the_links_that_were_sent_to_the_users_address() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut sent = Vec::new();
+    for (context, _) in CONTEXTS {
+        sent.push((context, create(&host.sigra, &user, context).await));
+    }
+    let mut tx = host.sigra.begin().await.unwrap();
+    let revoked = host.sigra.email_tokens().delete_all_but_links_in(&mut tx, &user.id, None).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra.sessions().announce(revoked);
+    assert_eq!(super::host::who(&browser).await, "anonymous");
+    for (context, token) in sent {
+        let is_kept = host.sigra.email_tokens().find(&token, context).await.unwrap().is_some();
+        assert_eq!(is_kept, !matches!(context, Context::ChangeEmail(_)), "{context:?}");
+    }
+    assert_eq!(host.execute("DELETE FROM users_tokens WHERE context = 'known_browser'").await, 0);
+}
+
 #[tokio::test]
 async fn expired_tokens_are_purged_and_others_are_kept() {
     let host = Host::new().await;

@@ -23,8 +23,9 @@ macro_rules! never_used {
 }
 
 impl Accounts {
-    /// Deletes the account if the user typed its email address, or schedules its deletion and returns the time. Deletes
-    /// all sessions and links of the user.
+    /// Deletes the account if the user typed its email address, or schedules its deletion and returns the time. Ends
+    /// all sessions of the user. Links that they were sent work until the account is deleted: with a reset, an owner can
+    /// lock out a thief who scheduled the deletion.
     ///
     /// Fails if the session ended while the form was being sent.
     pub async fn delete_user(
@@ -37,6 +38,7 @@ impl Accounts {
         if normalize_email(typed_email).as_ref() != Some(&user.email) {
             return Err(Problems::of_email(t!("That isn't the email address of your account.")).into());
         }
+        self.limit_changes("delete", user).await?;
         let delete_after = self.policy.deletion_grace.map(|grace| {
             let grace = grace.try_into().unwrap_or(time::Duration::MAX);
             whole_seconds(self.sigra.now().saturating_add(grace))
@@ -48,7 +50,7 @@ impl Accounts {
             .bind(user.id)
             .execute(&mut *tx)
             .await?;
-        let others = self.sigra.email_tokens().delete_all_in(&mut tx, &user.id, Some(session)).await?;
+        let others = self.sigra.email_tokens().delete_all_but_links_in(&mut tx, &user.id, Some(session)).await?;
         let own = self.sigra.sessions().delete_in(&mut tx, &user.id, session).await?;
         if delete_after.is_none() {
             sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;

@@ -30,6 +30,45 @@ async fn invariant_17_a_deleted_account_has_no_session_and_no_link() {
     assert_eq!(host.mails_to(&user.email).await.last().map(|mail| &*mail.subject), Some("Your account was deleted"));
 }
 
+/// A thief who has the password logs in and deletes the account, again and again.
+#[tokio::test]
+async fn a_scheduled_deletion_leaves_the_owner_their_links() {
+    const NEW: &str = "a quite different password";
+    let host = Host::new().await;
+    let (user, thief) = host.authenticated_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    for _ in 0..2 {
+        assert_redirected_to(&delete_account(&thief, &user.email).await, "/");
+        assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+        thief.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        assert_status(&thief.get("/dashboard").await, 200);
+    }
+    delete_account(&thief, &user.email).await;
+    // <magic_link>
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    let log_in_link = host.link_to(&user.email).await;
+    thief.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    delete_account(&thief, &user.email).await;
+    assert_status(&host.client().get(&log_in_link).await, 200);
+    // </magic_link>
+
+    host.client().put(&link, &password_form(NEW, NEW)).await;
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(host.can_log_in(&user.email, NEW).await);
+}
+
+#[tokio::test]
+async fn deleting_an_account_again_and_again_is_limited() {
+    let host = Host::new().await;
+    let (user, thief) = host.authenticated_fixture().await;
+    for _ in 0..20 {
+        assert_redirected_to(&delete_account(&thief, &user.email).await, "/");
+        thief.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    }
+    assert_status(&delete_account(&thief, &user.email).await, 429);
+}
+
 #[tokio::test]
 async fn logging_in_during_the_grace_period_keeps_the_account() {
     let host = Host::new().await;
