@@ -21,6 +21,7 @@ mod log_in;
 // <magic_link>
 mod log_in_link;
 // </magic_link>
+mod mail_limit;
 mod mail_link;
 // <mfa>
 mod mfa;

@@ -40,7 +40,7 @@ impl Accounts {
         self.limit_changes("api token", user).await?;
         let notify = async |tx: &mut Transaction, token: &ApiToken| {
             let allows = permissions::all_in_words(&token.permissions);
-            self.mailer().send_in(tx, self.notifier.api_token_created(user, token, &allows)).await
+            self.notifier.notify_in(tx, user, "api token", self.notifier.api_token_created(user, token, &allows)).await
         };
         match self.sigra.api_tokens().create_with(sudo, &new, client, notify).await {
             Err(sigra::Error::ApiToken(problem)) => Err(problems(&problem).into()),

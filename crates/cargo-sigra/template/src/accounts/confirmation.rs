@@ -19,7 +19,7 @@ impl Accounts {
     pub async fn deliver_user_confirmation_instructions(&self, email: &str) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
-            if user.confirmed_at.is_none() && accounts.may_mail(&mut tx, "confirm", &user.email).await? {
+            if user.confirmed_at.is_none() && accounts.notifier.may_mail(&mut tx, "confirm", &user.email).await? {
                 accounts.send_confirmation_instructions(&mut tx, &user).await?;
             }
             tx.commit().await
@@ -98,7 +98,7 @@ impl Accounts {
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
-        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user, &[])).await?;
+        self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_changed(&user, &[])).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);

@@ -57,7 +57,8 @@ impl Accounts {
         }
         let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
         self.record(&mut tx, action, user, client).await?;
-        self.mailer().send_in(&mut tx, self.notifier.account_deleted(user, delete_after)).await?;
+        let mail = self.notifier.account_deleted(user, delete_after);
+        self.notifier.notify_in(&mut tx, user, "deletion", mail).await?;
         tx.commit().await?;
         self.sigra.sessions().announce(others);
         self.sigra.sessions().announce(own);
@@ -81,7 +82,7 @@ impl Accounts {
             return Ok(false);
         }
         self.record(tx, audit::DELETION_CANCELLED, user, client).await?;
-        self.mailer().send_in(tx, self.notifier.deletion_cancelled(user, client)).await?;
+        self.notifier.notify_in(tx, user, "no deletion", self.notifier.deletion_cancelled(user, client)).await?;
         Ok(true)
     }
 

@@ -42,7 +42,7 @@ impl Accounts {
     async fn send_update_email_instructions(&self, user: &User, email: &str) -> Result<(), sigra::Error> {
         let context = Context::ChangeEmail(&user.email);
         let mut tx = self.sigra.begin().await?;
-        if !self.may_mail(&mut tx, "change email", &user.id.to_string()).await? {
+        if !self.notifier.may_mail(&mut tx, "change email", &user.id.to_string()).await? {
             return Ok(());
         }
         // Locks the user's row, so that of several concurrent requests only the last one's link stays valid.
@@ -65,8 +65,9 @@ impl Accounts {
                 ("new email", self.notifier.update_email_instructions(user, email, &token))
             }
         };
-        self.mailer().send_in(&mut tx, self.notifier.email_change_requested(user)).await?;
-        if self.may_mail(&mut tx, kind, email).await? {
+        let notice = self.notifier.email_change_requested(user);
+        self.notifier.notify_in(&mut tx, user, "email change requested", notice).await?;
+        if self.notifier.may_mail(&mut tx, kind, email).await? {
             self.mailer().send_in(&mut tx, mail).await?;
         }
         tx.commit().await
@@ -119,7 +120,8 @@ impl Accounts {
             // It was never confirmed: it may be a typo, and belong to someone else.
             None => None,
         };
-        self.mailer().send_in(&mut tx, self.notifier.email_changed(&sent.user, recovery.as_ref())).await?;
+        let notice = self.notifier.email_changed(&sent.user, recovery.as_ref());
+        self.notifier.notify_in(&mut tx, &sent.user, "email changed", notice).await?;
         self.sigra.renew_session_in(&mut tx, session, scope).await?;
         tx.commit().await?;
         self.sigra.sessions().announce_change(&updated.id);

@@ -5,6 +5,7 @@
 
 use sigra::{
     Checked, CookieSession, RememberMe, Scope, Sudo,
+    limits::Limit,
     oauth::{
         AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Identity, KnownIdentity, Linked,
         PendingIdentity, Provider, ProviderIdentity,
@@ -209,7 +210,8 @@ impl Accounts {
         }
         let user = self.confirm_in(&mut tx, user, &client).await?;
         let label = self.label_of_provider(&identity.provider);
-        self.mailer().send_in(&mut tx, self.notifier.taken_over_by_identity(&user, &label)).await?;
+        let mail = self.notifier.taken_over_by_identity(&user, &label);
+        self.notifier.notify_in(&mut tx, &user, "taken over", mail).await?;
         tx.commit().await?;
         self.sigra.sessions().announce(revoked);
         Ok(true)
@@ -238,7 +240,10 @@ impl Accounts {
         let linked = self.sigra.identities().link_in(tx, session, scope, identity).await?;
         if linked == Linked::Now {
             let label = self.label_of_provider(&identity.provider);
-            self.mailer().send_in(tx, self.notifier.identity_linked(scope.user(), &label)).await?;
+            let (user, mail) = (scope.user(), self.notifier.identity_linked(scope.user(), &label));
+            // A thief who links and unlinks must not bury one email under thousands.
+            self.sigra.limits().check_in(tx, Limit::CHANGES, "link", &user.id.to_string()).await?;
+            self.notifier.notify_in(tx, user, "linked", mail).await?;
         }
         Ok(linked)
     }
@@ -283,7 +288,7 @@ impl Accounts {
                     return self.remember_nobody(session).map_err(Refusal::from);
                 }
                 self.remember_registrant(session, &user)?;
-                if self.may_mail(&mut tx, "confirm", &email).await? {
+                if self.notifier.may_mail(&mut tx, "confirm", &email).await? {
                     self.send_confirmation_instructions(&mut tx, &user).await?;
                 }
             }
@@ -310,7 +315,8 @@ impl Accounts {
             return Ok(None);
         };
         let label = self.label_of_provider(&identity.provider);
-        self.mailer().send_in(&mut tx, self.notifier.identity_unlinked(sudo.0.user(), &label)).await?;
+        let mail = self.notifier.identity_unlinked(sudo.0.user(), &label);
+        self.notifier.notify_in(&mut tx, sudo.0.user(), "unlinked", mail).await?;
         tx.commit().await?;
         Ok(Some(identity))
     }

@@ -175,7 +175,7 @@ impl Accounts {
         self.sigra.limits().forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
         let is_news = self.policy.notify_new_devices && session.is_new_browser();
         if is_news && self.has_logged_in_before(tx, user).await? {
-            self.mailer().send_in(tx, self.notifier.new_device(user, &client)).await?;
+            self.notifier.notify_in(tx, user, "new device", self.notifier.new_device(user, &client)).await?;
         }
         self.cancel_deletion_in(tx, user, &client).await
     }

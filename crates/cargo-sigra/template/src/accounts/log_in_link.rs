@@ -16,7 +16,7 @@ impl Accounts {
     pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
-            if accounts.may_mail_user(&mut tx, "log in", &user).await? {
+            if accounts.notifier.may_mail_user(&mut tx, "log in", &user).await? {
                 accounts.record_attempt(&mut tx, audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
                 let token =
                     accounts.sigra.email_tokens().create(&mut tx, &user.id, Context::LogIn, &user.email).await?;
@@ -83,7 +83,7 @@ impl Accounts {
         let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
         let password_removed = sent.user.hashed_password.is_some();
         if password_removed {
-            self.mailer().send_in(&mut tx, self.notifier.password_removed(&user)).await?;
+            self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_removed(&user)).await?;
         }
         tx.commit().await?;
         self.sigra.sessions().announce(revoked);

@@ -15,6 +15,9 @@ use super::{Accounts, Transaction, User, Welcome, user_notifier::FactorKind};
 /// With this many backup codes left, or fewer, users are asked to generate new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
 
+/// The purpose of a limit: how often second factors change, and how often an unconfirmed address is told.
+const FACTORS: &str = "second factors";
+
 impl Accounts {
     /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction. `None` counts as an
     /// invalid answer.
@@ -53,15 +56,18 @@ impl Accounts {
         let user = enrolment.scope().user();
         let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, FactorKind::App, enrolled.recovery.as_ref());
-            self.mailer().send_in(tx, mail).await
+            self.notifier.notify_in(tx, user, FACTORS, mail).await
         };
+        self.limit_changes(FACTORS, user).await?;
         self.sigra.mfa().confirm_totp_with(session, enrolment, &user.email, code, notify).await
     }
 
     /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
-        let mail = self.notifier.second_factor_removed(sudo.0.user(), FactorKind::App);
-        let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        let user = sudo.0.user();
+        let mail = self.notifier.second_factor_removed(user, FactorKind::App);
+        let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
+        self.limit_changes(FACTORS, user).await?;
         self.sigra.mfa().disable_totp_with(session, sudo, notify).await
     }
 
@@ -71,8 +77,10 @@ impl Accounts {
         session: &CookieSession,
         sudo: &Sudo<User>,
     ) -> Result<Option<BackupCodes>, sigra::Error> {
-        let mail = self.notifier.backup_codes_regenerated(sudo.0.user());
-        let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        let user = sudo.0.user();
+        let mail = self.notifier.backup_codes_regenerated(user);
+        let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
+        self.limit_changes(FACTORS, user).await?;
         self.sigra.mfa().regenerate_backup_codes_with(session, sudo, notify).await
     }
 
@@ -89,8 +97,9 @@ impl Accounts {
         let user = enrolment.scope().user();
         let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, FactorKind::Passkey, enrolled.recovery.as_ref());
-            self.mailer().send_in(tx, mail).await
+            self.notifier.notify_in(tx, user, FACTORS, mail).await
         };
+        self.limit_changes(FACTORS, user).await?;
         self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, notify).await
     }
 
@@ -101,8 +110,10 @@ impl Accounts {
         sudo: &Sudo<User>,
         id: Uuid,
     ) -> Result<bool, sigra::Error> {
-        let mail = self.notifier.second_factor_removed(sudo.0.user(), FactorKind::Passkey);
-        let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        let user = sudo.0.user();
+        let mail = self.notifier.second_factor_removed(user, FactorKind::Passkey);
+        let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
+        self.limit_changes(FACTORS, user).await?;
         self.sigra.passkeys().delete_with(session, sudo, id, notify).await
     }
     // </passkeys>
@@ -114,7 +125,9 @@ impl Accounts {
         factor: Factor,
     ) -> Result<(), sigra::Error> {
         match left(factor) {
-            Some(left) => self.mailer().send_in(tx, self.notifier.backup_code_used(user, left)).await,
+            Some(left) => {
+                self.notifier.notify_in(tx, user, "backup code", self.notifier.backup_code_used(user, left)).await
+            }
             None => Ok(()),
         }
     }
@@ -124,7 +137,7 @@ impl Accounts {
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {
             let mut tx = accounts.sigra.begin().await?;
-            if accounts.may_mail_user(&mut tx, "wrong codes", &user).await? {
+            if accounts.notifier.may_mail_user(&mut tx, "wrong codes", &user).await? {
                 accounts.mailer().send_in(&mut tx, accounts.notifier.wrong_codes(&user, &client)).await?;
             }
             tx.commit().await

@@ -14,7 +14,7 @@ impl Accounts {
     ) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
-            if accounts.may_mail_user(&mut tx, "reset", &user).await? {
+            if accounts.notifier.may_mail_user(&mut tx, "reset", &user).await? {
                 accounts.record_attempt(&mut tx, audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
                 let context = Context::ResetPassword;
                 let token = accounts.sigra.email_tokens().create(&mut tx, &user.id, context, &user.email).await?;
@@ -64,7 +64,7 @@ impl Accounts {
         self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         let linked = self.linked_accounts_in(&mut tx, &user).await?;
-        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user, &linked)).await?;
+        self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_changed(&user, &linked)).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);
@@ -106,7 +106,7 @@ impl Accounts {
         let revoked = self.sigra.email_tokens().delete_others_in(&mut tx, &user.id, scope.session().id).await?;
         self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
-        self.mailer().send_in(&mut tx, self.notifier.password_changed(user, &[])).await?;
+        self.notifier.notify_in(&mut tx, user, "password", self.notifier.password_changed(user, &[])).await?;
         self.sigra.renew_session_in(&mut tx, session, scope).await?;
         tx.commit().await?;
 

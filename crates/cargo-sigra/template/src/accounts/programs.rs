@@ -11,6 +11,6 @@ impl Accounts {
         if !new.was_asked {
             return Ok(());
         }
-        self.mailer().send_in(tx, self.notifier.program_got_access(new)).await
+        self.notifier.notify_in(tx, &new.user, "program", self.notifier.program_got_access(new)).await
     }
 }

@@ -38,7 +38,7 @@ impl Accounts {
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
         self.record_recovery(&mut tx, &before, &user, client).await?;
-        self.mailer().send_in(&mut tx, self.notifier.account_recovered(&user)).await?;
+        self.notifier.notify_in(&mut tx, &user, "recovered", self.notifier.account_recovered(&user)).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);

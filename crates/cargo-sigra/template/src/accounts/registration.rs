@@ -39,7 +39,7 @@ impl Accounts {
         let mut tx = self.sigra.begin().await?;
         let registered = self.insert_user(&mut tx, &email, Some(&hashed_password), &session.client()).await?;
         match &registered {
-            Ok(user) if self.may_mail(&mut tx, "confirm", &email).await? => {
+            Ok(user) if self.notifier.may_mail(&mut tx, "confirm", &email).await? => {
                 self.send_confirmation_instructions(&mut tx, user).await?;
             }
             Err(Some(owner)) if !self.policy.reveal_taken_addresses => {
@@ -122,7 +122,7 @@ impl Accounts {
     }
 
     pub(super) async fn send_taken_notice(&self, tx: &mut Transaction, owner: &User) -> Result<(), sigra::Error> {
-        match self.may_mail(tx, "taken", &owner.email).await? {
+        match self.notifier.may_mail(tx, "taken", &owner.email).await? {
             true => self.mailer().send_in(tx, self.notifier.already_registered(owner)).await,
             false => Ok(()),
         }

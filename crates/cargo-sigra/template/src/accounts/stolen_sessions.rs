@@ -8,7 +8,7 @@ use super::{User, user_notifier::UserNotifier};
 pub fn watch(sigra: &Sigra<User>, notifier: &UserNotifier) -> Watch<User> {
     let notifier = notifier.clone();
     sigra.device_binding().on_use_without_key(move |tx, used| {
-        let (mailer, mail) = (notifier.mailer().clone(), notifier.stolen_session(&used.user, &used.client));
-        Box::pin(async move { mailer.send_in(tx, mail).await })
+        let (notifier, mail) = (notifier.clone(), notifier.stolen_session(&used.user, &used.client));
+        Box::pin(async move { notifier.notify_in(tx, &used.user, "stolen session", mail).await })
     })
 }

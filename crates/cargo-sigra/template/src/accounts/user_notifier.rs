@@ -88,7 +88,7 @@ pub struct UserNotifier {
     /// Where replies go. Without it, no email asks for a reply.
     reply_to: Option<String>,
     public_url: Url,
-    sigra: Sigra<User>,
+    pub(super) sigra: Sigra<User>,
 }
 
 /// The words of an email, which its text and its HTML share.
@@ -234,18 +234,23 @@ impl UserNotifier {
     // </oauth>
 
     // <api_tokens>
-    /// `allows` is what the token allows, in words.
+    /// `allows` is what the token allows, in words. An address that was never confirmed may belong to someone else, so
+    /// that email has no words that a stranger chose: not the token's name.
     pub fn api_token_created(&self, user: &User, token: &ApiToken, allows: &[&str]) -> Mail {
         write(user, || Letter {
             subject: t!("An access token was created"),
-            paragraphs: vec![
-                t!("A program that has the token “{name}” can now use your account.", name = token.name),
-                t!("The token allows: {permissions}.", permissions = allows.join(", ")),
-                match token.expires_at {
+            paragraphs: [
+                user.confirmed_at
+                    .map(|_| t!("A program that has the token “{name}” can now use your account.", name = token.name)),
+                Some(t!("The token allows: {permissions}.", permissions = allows.join(", "))),
+                Some(match token.expires_at {
                     Some(at) => t!("The token expires on {day}.", day = day(at)),
                     None => t!("The token never expires.").to_owned(),
-                },
-            ],
+                }),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             link: Some(Link {
                 label: t!("Access tokens"),
                 url: self.url("users/settings/tokens"),
@@ -259,13 +264,15 @@ impl UserNotifier {
     // </api_tokens>
 
     // <oauth_server>
-    /// A program causes it, so it is never in the language that the program asks for.
+    /// A program causes it, so it is never in the language that the program asks for. A program that registered itself
+    /// chose its own name, so an address that was never confirmed doesn't get that.
     pub fn program_got_access(&self, new: &NewGrant<User>) -> Mail {
         let grant = &new.grant;
+        let may_be_named = new.user.confirmed_at.is_some() || !grant.is_registered();
         warn(&new.user, || Letter {
             subject: t!("A program got access to your account"),
             paragraphs: [
-                Some(t!("“{program}” can now use your account.", program = devices::program(grant))),
+                may_be_named.then(|| t!("“{program}” can now use your account.", program = devices::program(grant))),
                 grant
                     .is_registered()
                     .then(|| t!("We haven't verified this program, and it chose its own name.").to_owned()),

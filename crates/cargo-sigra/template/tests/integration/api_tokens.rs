@@ -214,6 +214,7 @@ async fn invariant_1_a_token_on_its_way_to_the_page_is_encrypted_and_expires() {
 async fn the_user_gets_an_email_about_a_new_token() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
     create(&browser).await;
     browser.post(PATH, &form("Forever <b>", "never")).await;
     let mails = host.mails_to(&user.email).await;
@@ -227,6 +228,19 @@ async fn the_user_gets_an_email_about_a_new_token() {
     assert!(mails.iter().all(|mail| !mail.text.contains("my_app_pat_")));
     assert_audit_event(host.sigra(), &user, audit::API_TOKEN_CREATED).await;
     assert_contains(&browser.get("/users/settings/activity").await, "Created an access token");
+}
+
+/// Somebody registers another person's address, and names tokens.
+#[tokio::test]
+async fn an_address_that_was_never_confirmed_gets_no_words_of_a_stranger() {
+    let host = Host::new().await;
+    let (victim, browser) = host.authenticated_fixture().await;
+    for _ in 0..5 {
+        assert_redirected_to(&browser.post(PATH, &form("win at https://evil.example", "30")).await, PATH);
+    }
+    let mails = host.mails_to(&victim.email).await;
+    assert!(mails.iter().all(|mail| !mail.text.contains("evil")), "{mails:?}");
+    assert_eq!(mails.len(), 3);
 }
 
 #[tokio::test]

@@ -546,6 +546,37 @@ async fn emails_are_limited_by_recipient() {
     assert_eq!(host.mails_to(&owner.email).await.len(), 3, "the email about a second registration counts too");
 }
 
+/// Somebody registers another person's address, and logs in with new browsers.
+#[tokio::test]
+async fn an_address_that_was_never_confirmed_is_not_flooded_by_logins() {
+    let host = Host::new().await;
+    let victim = host.registered_fixture().await;
+    for _ in 0..7 {
+        assert!(host.can_log_in(&victim.email, VALID_PASSWORD).await);
+    }
+    assert_eq!(new_device_mails(&host, &victim.email).await, 3);
+
+    // Whoever has the password must not be able to use up the warnings of its owner.
+    let owner = host.registered_fixture().await;
+    host.confirm(&owner).await;
+    for _ in 0..7 {
+        assert!(host.can_log_in(&owner.email, VALID_PASSWORD).await);
+    }
+    assert_eq!(new_device_mails(&host, &owner.email).await, 6);
+}
+
+#[tokio::test]
+async fn an_address_that_was_never_confirmed_is_not_flooded_by_changes_of_its_account() {
+    let host = Host::new().await;
+    let (victim, browser) = host.authenticated_fixture().await;
+    for number in 0..7 {
+        let password = format!("a valid password of number {number}");
+        assert_status(&browser.put("/users/settings/password", &password_form(&password, &password)).await, 303);
+    }
+    let mails = host.mails_to(&victim.email).await;
+    assert_eq!(mails.iter().filter(|mail| mail.subject == "Your password was changed").count(), 3);
+}
+
 #[tokio::test]
 async fn addresses_with_tags_share_one_limit_of_their_mailbox() {
     let host = Host::new().await;
@@ -609,6 +640,19 @@ async fn someone_who_has_the_password_keeps_no_owner_from_their_passkey() {
 // </passkeys>
 
 // <mfa>
+/// A thief must not bury the email about one change under thousands.
+#[tokio::test]
+async fn changes_of_second_factors_are_limited() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    host.confirm(&user).await;
+    for _ in 0..20 {
+        assert_status(&browser.post("/users/settings/mfa/backup-codes", &[]).await, 200);
+    }
+    assert_status(&browser.post("/users/settings/mfa/backup-codes", &[]).await, 429);
+    assert_eq!(host.mails_to(&user.email).await.len(), 20);
+}
+
 /// A thief with a stolen session must not learn whether a password is right if the user has a second factor.
 #[tokio::test]
 async fn sudo_by_password_reveals_nothing_about_a_user_with_a_second_factor() {
