@@ -92,6 +92,57 @@ impl<U: AuthUser> Sigra<U> {
         })
     }
 
+    /// Like [`log_in_with`](Self::log_in_with), but first runs `first` in the same transaction: to use up a one-time token,
+    /// for example, which is then used up and logs the user in, or neither. `first` returns the user as they are after
+    /// it, or `None` if they can't log in. Then nothing is committed, and `None` is returned. It runs even if the second
+    /// factor is pending.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{CookieSession, EmailToken, LogInMethod, LogInOutcome, RememberMe, Sigra, Transaction, token::Context};
+    ///
+    /// async fn log_in_by_link(
+    ///     sigra: &Sigra<User>, session: &CookieSession, token: &EmailToken,
+    /// ) -> sigra::Result<Option<LogInOutcome>> {
+    ///     let Some(found) = sigra.email_tokens().find(token, Context::LogIn).await? else { return Ok(None) };
+    ///     let take = async |tx: &mut Transaction<User>| {
+    ///         let taken = sigra.email_tokens().take(tx, token, Context::LogIn).await?;
+    ///         Ok(taken.filter(|taken| taken.to == taken.user.email).map(|taken| taken.user))
+    ///     };
+    ///     let also = async |_: &mut Transaction<User>| Ok(());
+    ///     sigra.log_in_after(session, &found.user, LogInMethod::Link, RememberMe::No, take, also).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_in`](Self::log_in), and any error that `first` or `also` returns.
+    pub async fn log_in_after(
+        &self,
+        session: &CookieSession,
+        user: &U,
+        method: LogInMethod,
+        remember_me: RememberMe,
+        first: impl AsyncFnOnce(&mut Transaction<U>) -> Result<Option<U>, Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+    ) -> Result<Option<LogInOutcome>, Error> {
+        let mut also = Some(also);
+        let mut tx = self.begin().await?;
+        self.lock_presented(&mut tx, session, user).await?;
+        self.lock_user(&mut tx, user).await?;
+        let Some(user) = first(&mut tx).await? else { return Ok(None) };
+        let presented = self.presented_before(&mut tx, session, &user.id()).await?;
+        let log_in = LogIn { method, provider: None, remember_me, presented };
+        let outcome = self.log_in_in(&mut tx, session, &user, log_in, &mut also).await?;
+        tx.commit().await?;
+        Ok(Some(outcome))
+    }
+
     /// Opens a session in place of the browser's earlier one. The user's row must be locked. The browser gets the token
     /// after the commit.
     pub(crate) async fn log_in_in(

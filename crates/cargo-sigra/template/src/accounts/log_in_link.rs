@@ -1,14 +1,16 @@
 //! Logging in with a link sent by email.
 
-use sigra::{Client, CookieSession, EmailToken, LogInMethod, RememberMe, Scope, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, LogInMethod, RememberMe, Revoked, Scope, audit, token::Context};
 
-use super::{Accounts, NextStep, Refusal, User};
+use super::{Accounts, NextStep, Refusal, Transaction, User};
 
 /// The user whom a link logs in.
 struct Taken {
     owner: User,
     /// Whether the account's password was removed, because someone else may have registered the account.
     password_removed: bool,
+    /// The sessions of that person.
+    revoked: Option<Revoked>,
 }
 
 impl Accounts {
@@ -32,7 +34,8 @@ impl Accounts {
         self.get_user_by_email_token(token, Context::LogIn).await
     }
 
-    /// Logs in the user of a link, which works once.
+    /// Logs in the user of a link, which works once. The transaction that logs in uses the link up, so a failure leaves it
+    /// valid.
     pub async fn log_in_by_link(
         &self,
         session: &CookieSession,
@@ -40,8 +43,23 @@ impl Accounts {
         token: &str,
         remember_me: RememberMe,
     ) -> Result<NextStep, Refusal> {
-        let taken = self.take_log_in_link(session, scope, token).await?.ok_or(Refusal::Link)?;
-        let mut next_step = self.log_in(session, &taken.owner, LogInMethod::Link, remember_me).await?;
+        let found = self.get_user_by_log_in_token(token).await?.ok_or(Refusal::Link)?;
+        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        let (mut taken, mut deletion_cancelled) = (None, false);
+        let first = async |tx: &mut Transaction| {
+            taken = self.take_log_in_link(tx, session, scope, &token).await?;
+            Ok(taken.as_ref().map(|taken: &Taken| taken.owner.clone()))
+        };
+        let also = async |tx: &mut Transaction| {
+            deletion_cancelled = self.complete_log_in(tx, session, &found).await?;
+            Ok(())
+        };
+        let method = LogInMethod::Link;
+        let logged_in = self.sigra.log_in_after(session, &found, method, remember_me, first, also).await?;
+        let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(Refusal::Link) };
+        self.sigra.sessions().announce_change(&taken.owner.id);
+        taken.revoked.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
+        let mut next_step = self.next_step(session, &taken.owner, outcome, deletion_cancelled).await?;
         if let NextStep::Welcome(welcome) = &mut next_step {
             welcome.password_removed = taken.password_removed;
         }
@@ -55,38 +73,32 @@ impl Accounts {
     /// everything else that could log someone in.
     async fn take_log_in_link(
         &self,
+        tx: &mut Transaction,
         session: &CookieSession,
         scope: Option<&Scope<User>>,
-        token: &str,
+        token: &EmailToken,
     ) -> Result<Option<Taken>, sigra::Error> {
-        let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let client = session.client();
-        let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::LogIn).await?;
+        let sent = self.sigra.email_tokens().take(tx, token, Context::LogIn).await?;
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email).valid() else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
-            tx.commit().await?;
-            return Ok(Some(Taken { owner: sent.user, password_removed: false }));
+            return Ok(Some(Taken { owner: sent.user, password_removed: false, revoked: None }));
         }
         if self.is_registrant(session, scope, &sent.user) {
-            let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
-            tx.commit().await?;
-            self.sigra.sessions().announce_change(&user.id);
-            return Ok(Some(Taken { owner: user, password_removed: false }));
+            let owner = self.confirm_in(tx, &sent.user, &client).await?;
+            return Ok(Some(Taken { owner, password_removed: false, revoked: None }));
         }
         sqlx::query("UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2")
             .bind(self.sigra.now())
             .bind(sent.user.id)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await?;
-        let revoked = self.sigra.recovery().take_over_in(&mut tx, &sent.user.id, &client).await?;
-        let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
+        let revoked = self.sigra.recovery().take_over_in(tx, &sent.user.id, &client).await?;
+        let owner = self.confirm_in(tx, &sent.user, &client).await?;
         let password_removed = sent.user.hashed_password.is_some();
         if password_removed {
-            self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_removed(&user)).await?;
+            self.notifier.notify_in(tx, &owner, "password", self.notifier.password_removed(&owner)).await?;
         }
-        tx.commit().await?;
-        self.sigra.sessions().announce(revoked);
-        Ok(Some(Taken { owner: user, password_removed }))
+        Ok(Some(Taken { owner, password_removed, revoked: Some(revoked) }))
     }
 }

@@ -115,6 +115,33 @@ async fn invariant_10_only_one_of_many_concurrent_uses_of_a_link_logs_in() {
     }
 }
 
+/// A link is used up and logs in, or neither.
+#[tokio::test]
+async fn a_login_that_fails_leaves_the_link_valid() {
+    let host = Host::new().await;
+    for is_confirmed in [true, false] {
+        let user = host.registered_fixture().await;
+        if is_confirmed {
+            host.confirm(&user).await;
+        }
+        let link = requested_link(&host, &user.email).await;
+        // The audit event of the login can't be written.
+        let fail = "CREATE UNIQUE INDEX fail ON audit_events (action) WHERE action = 'auth.login.success'";
+        sqlx::query("DELETE FROM audit_events").execute(&host.pool).await.expect("deleted");
+        let other = host.registered_fixture().await;
+        assert!(host.can_log_in(&other.email, VALID_PASSWORD).await);
+        sqlx::query(fail).execute(&host.pool).await.expect("an index");
+        let browser = host.client();
+        assert!(browser.post(&link, &[]).await.status().is_server_error());
+        assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+        assert_eq!(host.reload(&user).await.confirmed_at.is_some(), is_confirmed);
+
+        sqlx::query("DROP INDEX fail").execute(&host.pool).await.expect("no index");
+        browser.post(&link, &[]).await;
+        assert!(browser.get("/dashboard").await.text().contains(&user.email));
+    }
+}
+
 /// An attacker registers another person's address, and waits for its owner.
 #[tokio::test]
 async fn a_login_link_locks_out_an_attacker_who_registered_the_address_before_its_owner() {
