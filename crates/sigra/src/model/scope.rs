@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 #[cfg(feature = "device-bound")]
 use crate::model::binding::Binding;
 use crate::model::{
+    log_in::LogInMethod,
     session::{SessionRow, Standing},
     user::AuthUser,
 };
@@ -200,6 +201,12 @@ impl<U: AuthUser> MfaChallenge<U> {
     #[must_use]
     pub fn user(&self) -> &U {
         self.0.user()
+    }
+
+    /// Returns the first factor that they presented. `None` if the session was created without a browser.
+    #[must_use]
+    pub fn method(&self) -> Option<LogInMethod> {
+        self.0.session().authenticated_by
     }
 }
 

@@ -4,7 +4,7 @@
 //! decides only what happens to an identity that nobody has linked, as `Decision` says.
 
 use sigra::{
-    Checked, CookieSession, RememberMe, Scope, Sudo,
+    Checked, CookieSession, LogInMethod, RememberMe, Scope, Sudo,
     limits::Limit,
     oauth::{
         AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Identity, KnownIdentity, Linked,
@@ -158,7 +158,7 @@ impl Accounts {
         }
         let mut deletion_cancelled = false;
         let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            deletion_cancelled = self.complete_log_in(tx, session, user, Some(LogInMethod::Provider)).await?;
             Ok(())
         };
         let outcome = self.sigra.identities().log_in_with(session, known, remember_me, also).await?;

@@ -90,7 +90,7 @@ impl Accounts {
         }
         let mut deletion_cancelled = false;
         let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            deletion_cancelled = self.complete_log_in(tx, session, user, Some(method)).await?;
             Ok(())
         };
         let outcome = self.sigra.log_in_with(session, user, method, remember_me, also).await?;
@@ -124,7 +124,7 @@ impl Accounts {
         }
         let mut deletion_cancelled = false;
         let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            deletion_cancelled = self.complete_log_in(tx, session, user, Some(LogInMethod::Passkey)).await?;
             Ok(())
         };
         let outcome = self.sigra.passkeys().log_in_with(session, verified, remember_me, also).await?;
@@ -170,12 +170,14 @@ impl Accounts {
         tx: &mut Transaction,
         session: &CookieSession,
         user: &User,
+        method: Option<LogInMethod>,
     ) -> Result<bool, sigra::Error> {
         let client = session.client();
         self.sigra.limits().forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
         let is_news = self.policy.notify_new_devices && session.is_new_browser();
         if is_news && self.has_logged_in_before(tx, user).await? {
-            self.notifier.notify_in(tx, user, "new device", self.notifier.new_device(user, &client)).await?;
+            let mail = self.notifier.new_device(user, &client, method);
+            self.notifier.notify_in(tx, user, "new device", mail).await?;
         }
         self.cancel_deletion_in(tx, user, &client).await
     }

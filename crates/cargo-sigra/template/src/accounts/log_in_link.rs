@@ -45,16 +45,16 @@ impl Accounts {
     ) -> Result<NextStep, Refusal> {
         let found = self.get_user_by_log_in_token(token).await?.ok_or(Refusal::Link)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        let method = LogInMethod::Link;
         let (mut taken, mut deletion_cancelled) = (None, false);
         let first = async |tx: &mut Transaction| {
             taken = self.take_log_in_link(tx, session, scope, &token).await?;
             Ok(taken.as_ref().map(|taken: &Taken| taken.owner.clone()))
         };
         let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, &found).await?;
+            deletion_cancelled = self.complete_log_in(tx, session, &found, Some(method)).await?;
             Ok(())
         };
-        let method = LogInMethod::Link;
         let logged_in = self.sigra.log_in_after(session, &found, method, remember_me, first, also).await?;
         let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(Refusal::Link) };
         self.sigra.sessions().announce_change(&taken.owner.id);

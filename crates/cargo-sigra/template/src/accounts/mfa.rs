@@ -32,7 +32,7 @@ impl Accounts {
         let (user, mut deletion_cancelled) = (challenge.user(), false);
         let also = async |tx: &mut Transaction, factor: Factor| {
             self.notify_of_backup_code(tx, user, factor).await?;
-            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            deletion_cancelled = self.complete_log_in(tx, session, user, challenge.method()).await?;
             Ok(())
         };
         let completed = self.sigra.mfa().complete_with(session, challenge, answer, trust_browser, also).await;

@@ -10,7 +10,7 @@ use sigra::api_tokens::ApiToken;
 use sigra::oauth_server::NewGrant;
 // </oauth_server>
 use sigra::{
-    Client, EmailToken, Sigra,
+    Client, EmailToken, LogInMethod, Sigra,
     mail::{Mail, Mailer},
     token::Context,
 };
@@ -37,6 +37,29 @@ fn reset_password() -> &'static str {
 
 fn change_password() -> &'static str {
     t!("If this wasn't you, log in, log out all other devices, and change your password.")
+}
+
+/// A new password stops nobody who logs in without it.
+fn stop_log_in(method: Option<LogInMethod>) -> &'static str {
+    match method {
+        Some(LogInMethod::Password) => t!("If this wasn't you, log that device out and change your password."),
+        // <magic_link>
+        Some(LogInMethod::Link) => t!(
+            "If this wasn't you, someone else can read your email: first change the password of your mailbox, then log that device out."
+        ),
+        // </magic_link>
+        // <passkeys>
+        Some(LogInMethod::Passkey) => t!(
+            "If this wasn't you, log that device out, and remove the passkey that was used under “Two-factor authentication” in your settings."
+        ),
+        // </passkeys>
+        // <oauth>
+        Some(LogInMethod::Provider) => t!(
+            "If this wasn't you, log that device out, and unlink the account that was used under “Ways to log in” in your settings. Then change the password of that account."
+        ),
+        // </oauth>
+        _ => change_password(),
+    }
 }
 
 fn recover() -> &'static str {
@@ -382,7 +405,8 @@ impl UserNotifier {
         })
     }
 
-    pub fn new_device(&self, user: &User, client: &Client) -> Mail {
+    /// `method` is the first factor of the login.
+    pub fn new_device(&self, user: &User, client: &Client, method: Option<LogInMethod>) -> Mail {
         warn(user, || Letter {
             subject: t!("New login to your account"),
             paragraphs: vec![format!("{}.", described(client))],
@@ -391,7 +415,7 @@ impl UserNotifier {
                 url: self.url("users/sessions"),
                 lifetime: String::new(),
             }),
-            otherwise: t!("If this wasn't you, log that device out and change your password."),
+            otherwise: stop_log_in(method),
         })
     }
 

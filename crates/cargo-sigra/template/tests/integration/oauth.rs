@@ -351,6 +351,22 @@ async fn accounts_are_linked_and_unlinked_in_the_settings() {
     assert_status(&browser.post(&unlink, &[("_method", "delete")]).await, 404);
 }
 
+/// A new password stops nobody who has the account at the provider.
+#[tokio::test]
+async fn the_advice_about_a_login_at_a_provider_is_to_unlink_the_account() {
+    let site = Site::new().await;
+    site.corp.log_in_as(jane("jane@example.com"));
+    let browser = site.host.client();
+    site.log_in(&browser, "/users/auth/corp").await;
+    site.log_in(&site.host.client(), "/users/auth/corp").await;
+    let mail = site.host.mails_to("jane@example.com").await.pop().expect("an email");
+    assert_eq!(mail.subject, "New login to your account");
+    assert!(mail.text.contains("unlink the account that was used under “Ways to log in”"), "{}", mail.text);
+    let page = browser.get("/users/settings/activity").await;
+    assert_contains(&page, "unlink the account that was used under “Ways to log in” in your settings.");
+    assert!(!page.text().contains("“Your devices”, and change your password"), "a new one would stop nobody");
+}
+
 #[tokio::test]
 async fn a_user_who_links_too_many_accounts_is_told_to_unlink_one() {
     let site = Site::new().await;

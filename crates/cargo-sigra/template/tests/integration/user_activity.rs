@@ -169,6 +169,28 @@ async fn a_login_from_a_new_browser_sends_one_email() {
     assert_eq!(notices().await, 1, "both browsers are known");
 }
 
+// <magic_link>
+/// A new password stops nobody who reads the user's email.
+#[tokio::test]
+async fn the_advice_about_a_login_with_a_link_is_to_secure_the_mailbox() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    host.confirm(&user).await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    let mail = host.mails_to(&user.email).await.pop().expect("an email");
+    assert_eq!(mail.subject, "New login to your account");
+    let advice =
+        "someone else can read your email: first change the password of your mailbox, then log that device out";
+    assert!(mail.text.contains(advice), "{}", mail.text);
+    let page = browser.get("/users/settings/activity").await;
+    assert_contains(&page, "Someone else can read your email: first change the password of your mailbox");
+    assert_contains(&page, "Log that device out under “Your devices”, and change your password.");
+}
+// </magic_link>
+
 #[tokio::test]
 async fn emails_about_new_browsers_can_be_turned_off() {
     let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;

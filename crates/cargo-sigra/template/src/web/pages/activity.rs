@@ -43,7 +43,7 @@ impl Event {
         let device = client.user_agent.as_deref().map(|user_agent| devices::described(Some(user_agent)));
         let ip = client.ip.map(|ip| ip.to_string());
         let from: Vec<String> = [device, ip].into_iter().flatten().collect();
-        let (words, remedy) = (in_words(&event.action), remedy_for(&event.action));
+        let (words, remedy) = (in_words(&event.action), remedy_for(event));
         let what = match event.times() {
             1 => words.to_owned(),
             times => t!("{event}, {count} time", "{event}, {count} times", count = times, event = words),
@@ -141,13 +141,14 @@ fn in_words(action: &str) -> &str {
 
 /// Returns what to do against a thief after each event. A new password alone neither removes a second factor nor
 /// restores an email address.
-fn remedy_for(action: &str) -> &'static str {
-    match action {
+fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
+    match &*event.action {
         telemetry::LOGIN_SUCCESS | telemetry::REAUTHENTICATION_SUCCESS => {
-            t!("Log that device out under “Your devices”, and change your password.")
+            stop_log_in(event, t!("Log that device out under “Your devices”, and change your password."))
         }
         // <mfa>
-        telemetry::MFA_CHALLENGED | telemetry::MFA_FAILURE => t!("Change your password: someone knows it."),
+        telemetry::MFA_CHALLENGED => stop_log_in(event, t!("Change your password: someone knows it.")),
+        telemetry::MFA_FAILURE => t!("Change your password: someone knows it."),
         audit::TOTP_ENABLED => remove_factor(),
         audit::TOTP_DISABLED | audit::BACKUP_CODES_REGENERATED => {
             t!("Change your password, log out all other devices, and set up your second factor again.")
@@ -194,6 +195,31 @@ fn remedy_for(action: &str) -> &'static str {
         }
         audit::DELETION_SCHEDULED => t!("You kept the account by logging in. Change your password."),
         _ => "",
+    }
+}
+
+/// Returns what stops a thief who logged in. A new password stops only one who has the old one.
+fn stop_log_in(event: &AuditEvent<UserId>, with_password: &'static str) -> &'static str {
+    let of_event = |key: &str| event.metadata[key].as_str();
+    let method = of_event("method").or_else(|| of_event("provider").map(|_| "provider"));
+    match method.or_else(|| of_event("second_factor")).unwrap_or("password") {
+        "password" => with_password,
+        // <magic_link>
+        "link" => t!(
+            "Someone else can read your email: first change the password of your mailbox, then log that device out under “Your devices”."
+        ),
+        // </magic_link>
+        // <passkeys>
+        "passkey" => t!(
+            "Log that device out under “Your devices”, and remove the passkey that was used under “Two-factor authentication” in your settings."
+        ),
+        // </passkeys>
+        // <oauth>
+        "provider" => t!(
+            "Log that device out under “Your devices”, and unlink the account that was used under “Ways to log in” in your settings. Then change the password of that account."
+        ),
+        // </oauth>
+        _ => t!("Log out all other devices, and change your password."),
     }
 }
 
