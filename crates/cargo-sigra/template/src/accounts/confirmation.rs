@@ -76,14 +76,16 @@ impl Accounts {
     }
 
     /// Confirms an email address by setting a new password, for an owner who doesn't know the current one. Locks out
-    /// the person who registered the account: every session, link and second factor is deleted.
+    /// the person who registered the account: every session, link and second factor is deleted. Earlier failed logins no
+    /// longer delay the user, and this browser becomes a known browser.
     pub async fn take_over_by_confirmation(
         &self,
+        session: &CookieSession,
         token: &str,
         password: &Password,
         confirmation: &Password,
-        client: &Client,
     ) -> Result<User, Refusal> {
+        let client = &session.client();
         let user = self.get_user_by_confirmation_token(token).await?.ok_or(Refusal::Link)?;
         check_new_password(password, confirmation, &user.email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
@@ -97,6 +99,7 @@ impl Accounts {
         let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?;
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
+        self.welcome_browser_in(&mut tx, session, &user).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_changed(&user, &[])).await?;
         tx.commit().await?;

@@ -60,8 +60,7 @@ impl Accounts {
         };
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
-        self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
-        self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
+        self.welcome_browser_in(&mut tx, session, &user).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         let linked = self.linked_accounts_in(&mut tx, &user).await?;
         self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_changed(&user, &linked)).await?;
@@ -131,6 +130,18 @@ impl Accounts {
         Ok(identities.into_iter().map(in_words).collect())
     }
     // </oauth>
+
+    /// Runs in the transaction in which a user sets a password without the old one: earlier failed logins no longer delay
+    /// them, and their browser becomes a known browser.
+    pub(super) async fn welcome_browser_in(
+        &self,
+        conn: &mut Connection,
+        session: &CookieSession,
+        user: &User,
+    ) -> Result<(), sigra::Error> {
+        self.sigra.known_browsers().remember_in(conn, session, &user.id).await?;
+        self.sigra.limits().forget_log_ins_in(conn, session, &account_named(&user.email), &user.id).await
+    }
 
     pub(super) async fn set_password(
         &self,

@@ -2,7 +2,7 @@
 //! an owner who didn't make that change. The link weakens nothing, because until the change access to the mailbox was
 //! enough to get in. After the change, a new password alone wouldn't lock the thief out.
 
-use sigra::{Client, EmailToken, Password, Recovered, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, Password, Recovered, audit, token::Context};
 
 use super::{Accounts, Problems, Refusal, User, password::check_new_password};
 use crate::database::Connection;
@@ -16,14 +16,16 @@ impl Accounts {
 
     /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
     /// sent: restores the email address, removes second factors that were added, unlinks all accounts at providers,
-    /// deletes sessions and links, and cancels a scheduled deletion.
+    /// deletes sessions and links, and cancels a scheduled deletion. Earlier failed logins no longer delay the user, and
+    /// this browser becomes a known browser.
     pub async fn recover_account(
         &self,
+        session: &CookieSession,
         token: &str,
         password: &Password,
         confirmation: &Password,
-        client: &Client,
     ) -> Result<User, Refusal> {
+        let client = &session.client();
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let found = self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(Refusal::Link)?;
         check_new_password(password, confirmation, &found.to, &self.policy)?;
@@ -37,6 +39,7 @@ impl Accounts {
         let before = sent.user;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
+        self.welcome_browser_in(&mut tx, session, &user).await?;
         self.record_recovery(&mut tx, &before, &user, client).await?;
         self.notifier.notify_in(&mut tx, &user, "recovered", self.notifier.account_recovered(&user)).await?;
         tx.commit().await?;

@@ -336,6 +336,34 @@ async fn a_new_password_does_not_wait_for_guesses_at_the_old_one() {
     assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known");
 }
 
+#[tokio::test]
+async fn an_account_that_its_owner_takes_over_does_not_wait_for_earlier_guesses() {
+    const NEW: &str = "another password than before";
+    let host = Host::new().await;
+    let unconfirmed = host.registered_fixture().await;
+    host.client().post("/users/confirm", &email_form(&unconfirmed.email)).await;
+    let confirms = host.link_to(&unconfirmed.email).await;
+
+    let stolen = host.registered_fixture().await;
+    host.confirm(&stolen).await;
+    let thief = host.log_in(&stolen).await;
+    let other = host.unique_email();
+    thief.put("/users/settings/email", &email_form(&other)).await;
+    thief.post(&host.link_to(&other).await, &[]).await;
+    let recovers = host.link_to(&stolen.email).await;
+
+    for (user, link) in [(&unconfirmed, confirms), (&stolen, recovers)] {
+        guess(&host, &user.email).await;
+        let browser = host.client();
+        assert_eq!(browser.put(&link, &password_form(NEW, NEW)).await.location(), Some("/users/log-in"), "{link}");
+        let response = host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+        assert_eq!(response.location(), Some("/"), "the new password works in another browser: {link}");
+        let before = new_device_mails(&host, &user.email).await;
+        browser.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+        assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known: {link}");
+    }
+}
+
 // <mfa>
 #[tokio::test]
 async fn abandoning_the_challenge_does_not_count_as_a_failed_login() {

@@ -67,7 +67,6 @@ pub async fn take_over(
     Path(token): Path<String>,
     Json(body): Json<NewPassword>,
 ) -> Result<StatusCode> {
-    let client = session.client();
-    accounts.take_over_by_confirmation(&token, &body.password, body.confirmation(), &client).await?;
+    accounts.take_over_by_confirmation(&session, &token, &body.password, body.confirmation()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -23,6 +23,6 @@ pub async fn update(
     Path(token): Path<String>,
     Json(body): Json<NewPassword>,
 ) -> Result<StatusCode> {
-    accounts.recover_account(&token, &body.password, body.confirmation(), &session.client()).await?;
+    accounts.recover_account(&session, &token, &body.password, body.confirmation()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -136,8 +136,7 @@ pub async fn take_over(
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
-    let client = session.client();
-    let changed = accounts.take_over_by_confirmation(&token, &form.password, form.confirmation(), &client).await;
+    let changed = accounts.take_over_by_confirmation(&session, &token, &form.password, form.confirmation()).await;
     let form_again = async {
         let user = accounts.get_user_by_confirmation_token(&token).await?;
         Ok(user.map(|user| new_password_page(&session, scope.as_ref(), &token, user)))

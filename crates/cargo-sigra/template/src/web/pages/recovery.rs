@@ -37,8 +37,7 @@ pub async fn update(
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
-    let client = session.client();
-    let changed = accounts.recover_account(&token, &form.password, form.confirmation(), &client).await;
+    let changed = accounts.recover_account(&session, &token, &form.password, form.confirmation()).await;
     let form_again = async {
         let email = accounts.get_email_by_recovery_token(&token).await?;
         Ok(email.map(|email| page(&session, scope.as_ref(), &token, email)))
