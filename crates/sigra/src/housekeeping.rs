@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -67,6 +68,34 @@ handle! {
 }
 
 impl<U: AuthUser> Housekeeping<'_, U> {
+    /// Returns the time at which to delete what has expired: by the clock of this process or by that of the database,
+    /// whichever is earlier. If one of them is ahead, nothing is deleted too early.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn delete_old_drafts(sigra: &sigra::Sigra<User>) -> sigra::Result<()> {
+    ///     let before = sigra.housekeeping().now().await? - std::time::Duration::from_secs(30 * 24 * 60 * 60);
+    ///     sqlx::query("DELETE FROM drafts WHERE edited_at < $1").bind(before).execute(sigra.pool()).await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn now(self) -> Result<OffsetDateTime, Error> {
+        let (mut conn, server_time) = (self.sigra.pool().acquire().await?, self.sigra.parts.config.clock.server_time());
+        let ms = store::clock::now_ms::<U::Database>(&mut conn, server_time).await?;
+        // The database's clock is read in whole milliseconds. Rounded up, it doesn't put off what this one says.
+        let by_database = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::milliseconds(ms.saturating_add(1)));
+        Ok(self.sigra.now().min(by_database))
+    }
+
     /// Deletes expired rows, and returns how many of them were rows of `users_tokens`. It works in batches of 10 and
     /// rests four times as long as each batch took, so that it blocks nobody. Any number of processes can run it at
     /// once.
@@ -75,7 +104,8 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn purge_expired(self) -> Result<u64, Error> {
-        let (tokens, others) = (self.purge_all(self.tokens()).await, self.purge_all(self.others()).await);
+        let now = self.now().await?;
+        let (tokens, others) = (self.purge_all(now, self.tokens()).await, self.purge_all(now, self.others()).await);
         others.and(tokens)
     }
 
@@ -124,11 +154,12 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     /// the expired rows of others. The first one is returned.
     async fn purge_all(
         self,
+        now: OffsetDateTime,
         tables: impl IntoIterator<Item = (Duration, Purge<U>), IntoIter: Send>,
     ) -> Result<u64, Error> {
         let mut all = Ok(0);
         for (age, delete) in tables {
-            let purged = self.purge(age, delete).await;
+            let purged = self.purge(now, age, delete).await;
             all = all.and_then(|all| purged.map(|purged| all + purged));
         }
         all
@@ -191,8 +222,8 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         }
     }
 
-    async fn purge(self, age: Duration, delete: Purge<U>) -> Result<u64, Error> {
-        let expired = Expired { before: earlier(self.sigra.now(), age), limit: PURGE_BATCH };
+    async fn purge(self, now: OffsetDateTime, age: Duration, delete: Purge<U>) -> Result<u64, Error> {
+        let expired = Expired { before: earlier(now, age), limit: PURGE_BATCH };
         let mut purged = 0;
         loop {
             let begun = Instant::now();

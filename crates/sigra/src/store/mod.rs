@@ -18,6 +18,7 @@ mod bearers;
 mod begin;
 pub(crate) mod browsers;
 mod checkpoint;
+pub(crate) mod clock;
 pub(crate) mod email_tokens;
 #[cfg_attr(
     not(feature = "oauth"),

@@ -76,6 +76,18 @@ async fn a_link_and_a_session_of_a_server_whose_clock_is_a_minute_ahead_are_vali
     assert_eq!(who(&host.take_over(&ahead.log_in(&user).await)).await, user.email);
 }
 
+/// One node whose clock is wrong must not log out the users of all.
+#[tokio::test]
+async fn a_server_whose_clock_is_a_year_ahead_purges_nothing_early() {
+    let host = Host::new().await;
+    let ahead = host.restart(|config| config.clock(Clock::wrong_by(time::Duration::days(365)))).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let token = link(&host, &user, Context::ResetPassword).await;
+    assert_eq!(ahead.sigra.housekeeping().purge_expired().await.unwrap(), 0);
+    assert_eq!(who(&browser).await, user.email);
+    assert!(is_valid(&host, &token, Context::ResetPassword).await);
+}
+
 #[tokio::test]
 async fn a_session_created_in_the_future_is_invalid_until_then() {
     let (right, ahead) = (Clock::stopped(), Clock::stopped());

@@ -89,7 +89,7 @@ impl Accounts {
     /// Deletes accounts past their grace period, and returns how many. Each has its own transaction, so that one failure
     /// doesn't stop the others.
     pub async fn delete_users_whose_time_is_over(&self) -> Result<usize, sigra::Error> {
-        let now = whole_seconds(self.sigra.now());
+        let now = whole_seconds(self.sigra.housekeeping().now().await?);
         let over: Vec<UserId> =
             sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now).fetch_all(&self.pool).await?;
         let mut deleted = 0;
@@ -129,7 +129,8 @@ impl Accounts {
     pub async fn delete_users_who_never_came(&self) -> Result<usize, sigra::Error> {
         const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!(), " LIMIT 50");
         let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };
-        let before = whole_seconds(self.sigra.now().saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
+        let now = self.sigra.housekeeping().now().await?;
+        let before = whole_seconds(now.saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
         let mut deleted = 0;
         loop {
             let found: Vec<UserId> = sqlx::query_scalar(FIND)

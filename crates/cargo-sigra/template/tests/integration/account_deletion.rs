@@ -144,6 +144,21 @@ async fn an_account_is_deleted_after_its_grace_period() {
     host.reload(&kept).await;
 }
 
+/// One process whose clock is ahead must not end the grace period.
+#[tokio::test]
+async fn a_wrong_clock_deletes_no_account_early() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    delete_account(&browser, &user.email).await;
+    let unused = host.registered_fixture().await;
+    let ahead = host.with_clock(sigra::Clock::wrong_by(time::Duration::weeks(4)));
+    assert_eq!(ahead.delete_users_whose_time_is_over().await.expect("done"), 0);
+    assert_eq!(ahead.delete_users_who_never_came().await.expect("done"), 0);
+    for user in [&user, &unused] {
+        host.reload(user).await;
+    }
+}
+
 #[tokio::test]
 async fn an_unreadable_account_does_not_stop_the_deletion_of_others() {
     let host = Host::new().await;

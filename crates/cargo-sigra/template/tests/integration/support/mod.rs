@@ -85,6 +85,11 @@ impl Host {
         self.with_config(|config| config.clock(clock).argon2(params).password_workers(1).password_wait(wait))
     }
 
+    /// Returns the accounts of a process with another clock, on the same database.
+    pub fn with_clock(&self, clock: Clock) -> Accounts {
+        self.with_config(|config| config.clock(clock))
+    }
+
     /// Returns the accounts with other settings of the library, on the same database.
     fn with_config(&self, change: impl FnOnce(Config) -> Config) -> Accounts {
         let mut settings = settings(&[]).expect("valid settings");
