@@ -127,32 +127,24 @@ impl Accounts {
     /// An account in use stays even if it was never confirmed. The owner of its address can still claim the address, with
     /// a link or by changing their email address to it.
     pub async fn delete_users_who_never_came(&self) -> Result<usize, sigra::Error> {
-        const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!(), " LIMIT 50");
+        const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!());
         let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };
         let now = self.sigra.housekeeping().now().await?;
         let before = whole_seconds(now.saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
+        let unused: Vec<UserId> = sqlx::query_scalar(FIND)
+            .bind(before)
+            .bind(audit::REGISTERED)
+            .bind(telemetry::LOGIN_SUCCESS)
+            .fetch_all(&self.pool)
+            .await?;
         let mut deleted = 0;
-        loop {
-            let found: Vec<UserId> = sqlx::query_scalar(FIND)
-                .bind(before)
-                .bind(audit::REGISTERED)
-                .bind(telemetry::LOGIN_SUCCESS)
-                .fetch_all(&self.pool)
-                .await?;
-            let mut batch = 0;
-            for id in found {
-                match self.delete_if_never_used(id, before).await {
-                    Ok(was_unused) => batch += usize::from(was_unused),
-                    Err(error) => {
-                        tracing::error!(%error, user_id = %id, "can't delete an account that was never used")
-                    }
-                }
-            }
-            deleted += batch;
-            if batch == 0 {
-                return Ok(deleted);
+        for id in unused {
+            match self.delete_if_never_used(id, before).await {
+                Ok(was_unused) => deleted += usize::from(was_unused),
+                Err(error) => tracing::error!(%error, user_id = %id, "can't delete an account that was never used"),
             }
         }
+        Ok(deleted)
     }
 
     /// Checks again, because the user may be logging in or confirming right now.

@@ -296,6 +296,27 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
 }
 
+/// The application may have rows that belong to a user, and must not be deleted with them.
+#[tokio::test]
+async fn unused_accounts_that_can_not_be_deleted_keep_no_others() {
+    let host = Host::new().await;
+    // <uuid>
+    let notes = "CREATE TABLE notes (user_id UUID REFERENCES users (id))";
+    // </uuid>
+    // <!uuid>
+    // let notes = "CREATE TABLE notes (user_id BIGINT REFERENCES users (id))";
+    // </!uuid>
+    sqlx::query(notes).execute(&host.pool).await.expect("a table");
+    for _ in 0..51 {
+        host.registered_fixture().await;
+    }
+    sqlx::query("INSERT INTO notes SELECT id FROM users").execute(&host.pool).await.expect("notes");
+    let unused = host.registered_fixture().await;
+    host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
+    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 1);
+    assert!(host.accounts.get_user_by_email(&unused.email).await.expect("a result").is_none());
+}
+
 /// A concurrent login either keeps the account or fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_an_account_that_a_user_logs_in_to_is_not_deleted_as_unused() {
@@ -375,7 +396,7 @@ async fn accounts_to_delete_are_found_by_an_index() {
     let host = Host::new().await;
     for (query, index) in [
         (
-            "SELECT id FROM users WHERE confirmed_at IS NULL AND inserted_at <= '2026-01-01T00:00:00Z' LIMIT 50",
+            "SELECT id FROM users WHERE confirmed_at IS NULL AND inserted_at <= '2026-01-01T00:00:00Z'",
             "users_unconfirmed",
         ),
         ("SELECT id FROM users WHERE delete_after <= '2026-01-01T00:00:00Z'", "users_delete_after"),
