@@ -58,7 +58,7 @@ impl App {
 
     fn start(settings: Settings, pool: Pool) -> Result<Self, StartError> {
         let state = state(settings, pool)?;
-        tokio::spawn(state.accounts.clone().keep_deleting());
+        tokio::spawn(state.accounts.clone().run_cleanup());
         Ok(Self { router: web::app(state.clone()), state })
     }
 }

@@ -88,13 +88,13 @@ impl Accounts {
 
     /// Deletes accounts past their grace period, and returns how many. Each has its own transaction, so that one failure
     /// doesn't stop the others.
-    pub async fn delete_users_whose_time_is_over(&self) -> Result<usize, sigra::Error> {
+    pub async fn delete_expired_users(&self) -> Result<usize, sigra::Error> {
         let now = whole_seconds(self.sigra.housekeeping().now().await?);
         let over: Vec<UserId> =
             sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now).fetch_all(&self.pool).await?;
         let mut deleted = 0;
         for id in over {
-            match self.delete_user_whose_time_is_over(id, now).await {
+            match self.delete_expired_user(id, now).await {
                 Ok(was_there) => deleted += usize::from(was_there),
                 Err(error) => {
                     tracing::error!(%error, user_id = %id, "can't delete an account that is past its grace period")
@@ -104,7 +104,7 @@ impl Accounts {
         Ok(deleted)
     }
 
-    async fn delete_user_whose_time_is_over(&self, id: UserId, now: OffsetDateTime) -> Result<bool, sigra::Error> {
+    async fn delete_expired_user(&self, id: UserId, now: OffsetDateTime) -> Result<bool, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         // The user may have logged in since.
         let deleted = sqlx::query("DELETE FROM users WHERE id = $1 AND delete_after <= $2")
@@ -126,7 +126,7 @@ impl Accounts {
     ///
     /// An account in use stays even if it was never confirmed. The owner of its address can still claim the address, with
     /// a link or by changing their email address to it.
-    pub async fn delete_users_who_never_came(&self) -> Result<usize, sigra::Error> {
+    pub async fn delete_unused_users(&self) -> Result<usize, sigra::Error> {
         const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!());
         let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };
         let now = self.sigra.housekeeping().now().await?;
@@ -139,7 +139,7 @@ impl Accounts {
             .await?;
         let mut deleted = 0;
         for id in unused {
-            match self.delete_if_never_used(id, before).await {
+            match self.delete_unused_user(id, before).await {
                 Ok(was_unused) => deleted += usize::from(was_unused),
                 Err(error) => tracing::error!(%error, user_id = %id, "can't delete an account that was never used"),
             }
@@ -148,7 +148,7 @@ impl Accounts {
     }
 
     /// Checks again, because the user may be logging in or confirming right now.
-    async fn delete_if_never_used(&self, user: UserId, before: OffsetDateTime) -> Result<bool, sigra::Error> {
+    async fn delete_unused_user(&self, user: UserId, before: OffsetDateTime) -> Result<bool, sigra::Error> {
         const DELETE: &str = concat!("DELETE FROM users WHERE ", never_used!(), " AND id = $4");
         let mut tx = self.sigra.begin().await?;
         // This locks the user's row, so that the next statement sees every concurrent change.
@@ -172,12 +172,12 @@ impl Accounts {
     }
 
     /// Runs both cleanups every hour.
-    pub async fn keep_deleting(self) {
+    pub async fn run_cleanup(self) {
         loop {
-            if let Err(error) = self.delete_users_whose_time_is_over().await {
+            if let Err(error) = self.delete_expired_users().await {
                 tracing::warn!(%error, "can't delete accounts that are past their grace period");
             }
-            if let Err(error) = self.delete_users_who_never_came().await {
+            if let Err(error) = self.delete_unused_users().await {
                 tracing::warn!(%error, "can't delete accounts that were never used");
             }
             tokio::time::sleep(INTERVAL).await;

@@ -77,12 +77,12 @@ async fn logging_in_during_the_grace_period_keeps_the_account() {
     assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
     assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
     assert!(host.reload(&user).await.delete_after.is_some());
-    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
+    assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 0);
 
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(host.reload(&user).await.delete_after.is_none());
     host.clock().advance(2 * GRACE);
-    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
+    assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 0);
 }
 
 #[tokio::test]
@@ -136,9 +136,9 @@ async fn an_account_is_deleted_after_its_grace_period() {
     let (kept, kept_browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
     host.clock().advance(GRACE - Duration::from_secs(1));
-    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
+    assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 0);
     host.clock().advance(Duration::from_secs(2));
-    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 1);
+    assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 1);
     assert!(host.accounts.get_user_by_email(&user.email).await.expect("a result").is_none());
     assert_status(&kept_browser.get("/dashboard").await, 200);
     host.reload(&kept).await;
@@ -152,8 +152,8 @@ async fn a_wrong_clock_deletes_no_account_early() {
     delete_account(&browser, &user.email).await;
     let unused = host.registered_fixture().await;
     let ahead = host.with_clock(sigra::Clock::wrong_by(time::Duration::weeks(4)));
-    assert_eq!(ahead.delete_users_whose_time_is_over().await.expect("done"), 0);
-    assert_eq!(ahead.delete_users_who_never_came().await.expect("done"), 0);
+    assert_eq!(ahead.delete_expired_users().await.expect("done"), 0);
+    assert_eq!(ahead.delete_unused_users().await.expect("done"), 0);
     for user in [&user, &unused] {
         host.reload(user).await;
     }
@@ -171,7 +171,7 @@ async fn an_unreadable_account_does_not_stop_the_deletion_of_others() {
     let spoil = sqlx::query("UPDATE users SET updated_at = 'infinity' WHERE id = $1").bind(over[1].id);
     spoil.execute(&host.pool).await.expect("spoilt");
     host.clock().advance(GRACE + Duration::from_secs(1));
-    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 3);
+    assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 3);
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
     assert_eq!(left, 0);
 }
@@ -280,9 +280,9 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     let week = Duration::from_secs(7 * 24 * 60 * 60);
     host.clock().advance(week - Duration::from_secs(1));
     let young = host.registered_fixture().await;
-    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
+    assert_eq!(host.accounts.delete_unused_users().await.expect("done"), 0);
     host.clock().advance(Duration::from_secs(2));
-    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 1);
+    assert_eq!(host.accounts.delete_unused_users().await.expect("done"), 1);
     assert!(host.accounts.get_user_by_email(&unused.email).await.expect("a result").is_none());
     for user in [&confirmed, &logged_in, &logged_out, &program, &imported, &young] {
         host.reload(user).await;
@@ -293,7 +293,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     let host = Host::with(&[("UNCONFIRMED_TTL", "0")]).await;
     host.registered_fixture().await;
     host.clock().advance(10 * week);
-    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
+    assert_eq!(host.accounts.delete_unused_users().await.expect("done"), 0);
 }
 
 /// The application may have rows that belong to a user, and must not be deleted with them.
@@ -313,7 +313,7 @@ async fn unused_accounts_that_can_not_be_deleted_keep_no_others() {
     sqlx::query("INSERT INTO notes SELECT id FROM users").execute(&host.pool).await.expect("notes");
     let unused = host.registered_fixture().await;
     host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
-    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 1);
+    assert_eq!(host.accounts.delete_unused_users().await.expect("done"), 1);
     assert!(host.accounts.get_user_by_email(&unused.email).await.expect("a result").is_none());
 }
 
@@ -326,8 +326,7 @@ async fn invariant_11_an_account_that_a_user_logs_in_to_is_not_deleted_as_unused
         host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
         let browser = host.client();
         let form = log_in_form(&user.email, VALID_PASSWORD);
-        let (_, deleted) =
-            tokio::join!(browser.post("/users/log-in", &form), host.accounts.delete_users_who_never_came());
+        let (_, deleted) = tokio::join!(browser.post("/users/log-in", &form), host.accounts.delete_unused_users());
         let is_in = browser.get("/dashboard").await.status() == 200;
         assert_eq!(deleted.expect("done") == 0, is_in, "round {round}");
     }
