@@ -7,7 +7,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, Problems, Refusal, Transaction, User, log_in::account_named, password::check_new_password};
+use super::{Accounts, Refusal, Transaction, User, log_in::account_named};
 use crate::database::Connection;
 
 /// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
@@ -87,10 +87,8 @@ impl Accounts {
     ) -> Result<User, Refusal> {
         let client = &session.client();
         let user = self.get_user_by_confirmation_token(token).await?.ok_or(Refusal::Link)?;
-        check_new_password(password, confirmation, &user.email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
-        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
-        let hashed_password = self.sigra.hash_password(password).await?;
+        let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await?;

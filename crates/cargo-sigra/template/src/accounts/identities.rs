@@ -4,7 +4,7 @@
 //! decides only what happens to an identity that nobody has linked, as `Decision` says.
 
 use sigra::{
-    Checked, CookieSession, LogInMethod, RememberMe, Scope, Sudo,
+    Checked, CookieSession, RememberMe, Scope, Sudo,
     limits::Limit,
     oauth::{
         AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Identity, KnownIdentity, Linked,
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Accounts, NextStep, Problems, Refusal, Transaction, User,
+    log_in::FirstFactor,
     user::{invalid_email, normalize_email},
 };
 
@@ -111,7 +112,7 @@ impl Accounts {
         for _ in 0..TRIES {
             match self.sigra.identities().decide(identity, self.owner_of(identity)).await? {
                 Decision::LogIn(known) => {
-                    let next_step = self.log_in_known(session, &known, remember_me).await?;
+                    let next_step = self.log_in_known(session, known, remember_me).await?;
                     return Ok(Arrived::LogIn { next_step, took_over });
                 }
                 Decision::Register { email } => self.register_with_identity(session, &email, identity).await?,
@@ -147,22 +148,15 @@ impl Accounts {
     async fn log_in_known(
         &self,
         session: &CookieSession,
-        known: &KnownIdentity<User>,
+        known: KnownIdentity<User>,
         remember_me: RememberMe,
     ) -> Result<NextStep, sigra::Error> {
-        let user = known.user();
-        if self.must_confirm(user) {
+        let user = known.user().clone();
+        if self.must_confirm(&user) {
             // They can confirm the address in this browser, because they proved that the account is theirs.
-            self.remember_registrant(session, user)?;
-            return Ok(NextStep::ConfirmEmail);
+            self.remember_registrant(session, &user)?;
         }
-        let mut deletion_cancelled = false;
-        let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, user, Some(LogInMethod::Provider)).await?;
-            Ok(())
-        };
-        let outcome = self.sigra.identities().log_in_with(session, known, remember_me, also).await?;
-        self.next_step(session, user, outcome, deletion_cancelled).await
+        self.log_in_by(session, &user, FirstFactor::Identity(Box::new(known)), remember_me).await
     }
 
     /// Registers a user with an address that the provider has proven. Does nothing if another request registered the

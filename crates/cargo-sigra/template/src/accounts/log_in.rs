@@ -7,9 +7,38 @@ use sigra::{
     mfa::{PasskeyLogIn, PublicKeyCredential},
 };
 // </passkeys>
+// <oauth>
+use sigra::oauth::KnownIdentity;
+// </oauth>
 
 use super::{Accounts, Transaction, User, user::normalize_email};
 use crate::database::Connection;
+
+/// The first factor that a user has presented.
+pub(super) enum FirstFactor {
+    /// One that was verified already, such as a password.
+    Verified(LogInMethod),
+    // <passkeys>
+    Passkey(Box<PasskeyLogIn<User>>),
+    // </passkeys>
+    // <oauth>
+    Identity(Box<KnownIdentity<User>>),
+    // </oauth>
+}
+
+impl FirstFactor {
+    fn method(&self) -> LogInMethod {
+        match self {
+            Self::Verified(method) => *method,
+            // <passkeys>
+            Self::Passkey(_) => LogInMethod::Passkey,
+            // </passkeys>
+            // <oauth>
+            Self::Identity(_) => LogInMethod::Provider,
+            // </oauth>
+        }
+    }
+}
 
 /// What comes next in a login.
 #[must_use = "a login may not be complete yet: send the user to the next step"]
@@ -85,16 +114,38 @@ impl Accounts {
         method: LogInMethod,
         remember_me: RememberMe,
     ) -> Result<NextStep, sigra::Error> {
+        self.log_in_by(session, user, FirstFactor::Verified(method), remember_me).await
+    }
+
+    pub(super) async fn log_in_by(
+        &self,
+        session: &CookieSession,
+        user: &User,
+        factor: FirstFactor,
+        remember_me: RememberMe,
+    ) -> Result<NextStep, sigra::Error> {
         if self.must_confirm(user) {
             return Ok(NextStep::ConfirmEmail);
         }
-        let mut deletion_cancelled = false;
+        let (method, mut deletion_cancelled) = (factor.method(), false);
         let also = async |tx: &mut Transaction| {
             deletion_cancelled = self.complete_log_in(tx, session, user, Some(method)).await?;
             Ok(())
         };
-        let outcome = self.sigra.log_in_with(session, user, method, remember_me, also).await?;
-        self.next_step(session, user, outcome, deletion_cancelled).await
+        let outcome = match factor {
+            // <passkeys>
+            FirstFactor::Passkey(verified) => {
+                self.sigra.passkeys().log_in_with(session, &verified, remember_me, also).await
+            }
+            // </passkeys>
+            // <oauth>
+            FirstFactor::Identity(known) => {
+                self.sigra.identities().log_in_with(session, &known, remember_me, also).await
+            }
+            // </oauth>
+            FirstFactor::Verified(method) => self.sigra.log_in_with(session, user, method, remember_me, also).await,
+        };
+        self.next_step(session, user, outcome?, deletion_cancelled).await
     }
 
     // <passkeys>
@@ -109,26 +160,9 @@ impl Accounts {
         let Checked::Valid(verified) = self.sigra.passkeys().verify_log_in(session, answer).await? else {
             return Ok(Checked::Invalid);
         };
-        self.log_in_verified(session, &verified, remember_me).await.map(Checked::Valid)
-    }
-
-    async fn log_in_verified(
-        &self,
-        session: &CookieSession,
-        verified: &PasskeyLogIn<User>,
-        remember_me: RememberMe,
-    ) -> Result<NextStep, sigra::Error> {
-        let user = verified.user();
-        if self.must_confirm(user) {
-            return Ok(NextStep::ConfirmEmail);
-        }
-        let mut deletion_cancelled = false;
-        let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, user, Some(LogInMethod::Passkey)).await?;
-            Ok(())
-        };
-        let outcome = self.sigra.passkeys().log_in_with(session, verified, remember_me, also).await?;
-        self.next_step(session, user, outcome, deletion_cancelled).await
+        let user = verified.user().clone();
+        let factor = FirstFactor::Passkey(Box::new(verified));
+        self.log_in_by(session, &user, factor, remember_me).await.map(Checked::Valid)
     }
     // </passkeys>
 

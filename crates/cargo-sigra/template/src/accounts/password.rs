@@ -1,6 +1,6 @@
 //! Changing a password, and resetting it with a link. Both end all other sessions and revoke links.
 
-use sigra::{Client, CookieSession, EmailToken, Password, Scope, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
 use super::{Accounts, Policy, Problems, Refusal, User, log_in::account_named, user::check_password};
 use crate::database::Connection;
@@ -45,10 +45,8 @@ impl Accounts {
     ) -> Result<User, Refusal> {
         let client = &session.client();
         let user = self.get_user_by_reset_password_token(token).await?.ok_or(Refusal::Link)?;
-        check_new_password(password, confirmation, &user.email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
-        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
-        let hashed_password = self.sigra.hash_password(password).await?;
+        let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::ResetPassword).await?;
@@ -87,6 +85,7 @@ impl Accounts {
         confirmation: &Password,
     ) -> Result<(), Refusal> {
         let user = scope.user();
+        // First, so that a form with a mistake isn't counted.
         check_new_password(password, confirmation, &user.email, &self.policy)?;
         self.limit_changes("password", user).await?;
         self.sigra.sessions().require(scope).await?;
@@ -96,8 +95,7 @@ impl Accounts {
                 return Err(wrong_current());
             }
         }
-        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
-        let hashed_password = self.sigra.hash_password(password).await?;
+        let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         // Renewing the session fails if it ended in the meantime, and then nothing is changed.
         let mut tx = self.sigra.begin().await?;
@@ -131,6 +129,18 @@ impl Accounts {
     }
     // </oauth>
 
+    /// Checks a new password, that it was typed the same way twice and has not leaked, and hashes it.
+    pub(super) async fn hash_new_password(
+        &self,
+        password: &Password,
+        confirmation: &Password,
+        email: &str,
+    ) -> Result<HashedPassword, Refusal> {
+        check_new_password(password, confirmation, email, &self.policy)?;
+        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
+        Ok(self.sigra.hash_password(password).await?)
+    }
+
     /// Runs in the transaction in which a user sets a password without the old one: earlier failed logins no longer delay
     /// them, and their browser becomes a known browser.
     pub(super) async fn welcome_browser_in(
@@ -160,17 +170,19 @@ impl Accounts {
 }
 
 /// Checks a new password, and that it was typed the same way twice.
-pub(super) fn check_new_password(
+fn check_new_password(
     password: &Password,
     confirmation: &Password,
     email: &str,
     policy: &Policy,
 ) -> Result<(), Problems> {
-    check_password(password, email, policy).map_err(Problems::of_password)?;
-    match password.matches(confirmation) {
-        true => Ok(()),
-        false => Err(Problems { password_confirmation: Some(t!("The passwords don't match.")), ..Problems::default() }),
-    }
+    let are_equal = password.matches(confirmation);
+    let problems = Problems {
+        password: check_password(password, email, policy).err(),
+        password_confirmation: (!are_equal).then(|| t!("The passwords don't match.")),
+        ..Problems::default()
+    };
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The current password is missing or wrong.

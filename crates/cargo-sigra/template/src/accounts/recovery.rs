@@ -4,7 +4,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, Password, Recovered, audit, token::Context};
 
-use super::{Accounts, Problems, Refusal, User, password::check_new_password};
+use super::{Accounts, Refusal, User};
 use crate::database::Connection;
 
 impl Accounts {
@@ -28,9 +28,7 @@ impl Accounts {
         let client = &session.client();
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let found = self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(Refusal::Link)?;
-        check_new_password(password, confirmation, &found.to, &self.policy)?;
-        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
-        let hashed_password = self.sigra.hash_password(password).await?;
+        let hashed_password = self.hash_new_password(password, confirmation, &found.to).await?;
 
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, &found.user, &found.to).await?;

@@ -144,6 +144,8 @@ async fn a_refused_password_leaves_the_link_valid() {
         ("passwordpassword", "passwordpassword", "This password is too common."),
         (NEW, "something else entirely", "The passwords don&#39;t match."),
         (&*user.email, &*user.email, "too close to your email address"),
+        ("tooshort", "shorter", "should be at least 15 characters"),
+        ("tooshort", "shorter", "The passwords don&#39;t match."),
     ] {
         let response = browser.put(&link, &password_form(password, confirmation)).await;
         assert_status(&response, 422);

@@ -201,9 +201,12 @@ async fn an_invalid_password_changes_nothing() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
-    for (password, confirmation, problem) in
-        [("tooshort", "tooshort", "at least 15 characters"), (NEW, "something else", "The passwords don&#39;t match.")]
-    {
+    for (password, confirmation, problem) in [
+        ("tooshort", "tooshort", "at least 15 characters"),
+        (NEW, "something else", "The passwords don&#39;t match."),
+        ("tooshort", "shorter", "at least 15 characters"),
+        ("tooshort", "shorter", "The passwords don&#39;t match."),
+    ] {
         let response = browser.put(PASSWORD, &password_form(password, confirmation)).await;
         assert_status(&response, 422);
         assert_contains(&response, problem);
