@@ -7,7 +7,7 @@ use sigra::{
 };
 use time::{Date, Month, Time};
 
-use super::{Accounts, Problems, Refusal, Transaction, User, permissions};
+use super::{Accounts, Problems, Refusal, Transaction, User};
 
 /// The longest time in days that a token can be valid, unless the user chooses a date or that it never expires.
 const MAX_DAYS: u64 = 3650;
@@ -39,8 +39,7 @@ impl Accounts {
         let new = NewApiToken::new(&asked.name, permissions_of(asked)?, expiry_of(asked)?);
         self.limit_changes("api token", user).await?;
         let notify = async |tx: &mut Transaction, token: &ApiToken| {
-            let allows = permissions::all_in_words(&token.permissions);
-            self.notifier.notify_in(tx, user, "api token", self.notifier.api_token_created(user, token, &allows)).await
+            self.notifier.notify_in(tx, user, "api token", self.notifier.api_token_created(user, token)).await
         };
         match self.sigra.api_tokens().create_with(sudo, &new, client, notify).await {
             Err(sigra::Error::ApiToken(problem)) => Err(problems(&problem).into()),

@@ -17,9 +17,9 @@ use sigra::{
 use time::OffsetDateTime;
 use url::Url;
 
-// <oauth_server>
+// <api_tokens>
 use super::permissions;
-// </oauth_server>
+// </api_tokens>
 use super::user::User;
 use crate::{dates::day, devices};
 // <languages>
@@ -174,17 +174,15 @@ impl UserNotifier {
 
     pub fn already_registered(&self, user: &User) -> Mail {
         warn(user, || {
+            let what = t!(
+                "Someone tried to register at MyApp with this email address, but you already have an account. Log in to it, or set a new password if you've forgotten yours."
+            );
             Letter {
-            subject: t!("You already have an account"),
-            paragraphs: vec![
-                t!(
-                    "Someone tried to register at MyApp with this email address, but you already have an account. Log in to it, or set a new password if you've forgotten yours."
-                )
-                .to_owned(),
-            ],
-            link: Some(Link { label: t!("Log in"), url: self.url("users/log-in"), lifetime: String::new() }),
-            otherwise: t!("If this wasn't you, there's nothing to do: nobody got into your account."),
-        }
+                subject: t!("You already have an account"),
+                paragraphs: vec![what.to_owned()],
+                link: Some(Link { label: t!("Log in"), url: self.url("users/log-in"), lifetime: String::new() }),
+                otherwise: t!("If this wasn't you, there's nothing to do: nobody got into your account."),
+            }
         })
     }
 
@@ -203,7 +201,7 @@ impl UserNotifier {
     /// `linked` are the accounts at providers that still log the user in.
     pub fn password_changed(&self, user: &User, linked: &[String]) -> Mail {
         let still = (!linked.is_empty()).then(|| linked.join(", "));
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("Your password was changed"),
             paragraphs: [
                 Some(t!("The password of your account was changed, and all other devices were logged out.").to_owned()),
@@ -219,7 +217,7 @@ impl UserNotifier {
 
     // <oauth>
     pub fn identity_linked(&self, user: &User, provider: &str) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("An account was linked to yours"),
             paragraphs: vec![t!("From now on, you can log in with {provider}.", provider)],
             link: Some(self.log_in_methods()),
@@ -230,7 +228,7 @@ impl UserNotifier {
     }
 
     pub fn identity_unlinked(&self, user: &User, provider: &str) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("An account was unlinked from yours"),
             paragraphs: vec![t!("You can no longer log in with {provider}.", provider)],
             link: Some(self.log_in_methods()),
@@ -239,7 +237,7 @@ impl UserNotifier {
     }
 
     pub fn taken_over_by_identity(&self, user: &User, provider: &str) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("Your account was linked, and its password removed"),
             paragraphs: vec![t!(
                 "You logged in with {provider}, which confirmed your email address. Before that, someone had registered your account without confirming it, maybe not you. We removed what they set up, such as a password, and logged out all devices.",
@@ -257,15 +255,18 @@ impl UserNotifier {
     // </oauth>
 
     // <api_tokens>
-    /// `allows` is what the token allows, in words. An address that was never confirmed may belong to someone else, so
-    /// that email has no words that a stranger chose: not the token's name.
-    pub fn api_token_created(&self, user: &User, token: &ApiToken, allows: &[&str]) -> Mail {
-        write(user, || Letter {
+    /// An address that was never confirmed may belong to someone else, so that email has no words that a stranger chose:
+    /// not the token's name.
+    pub fn api_token_created(&self, user: &User, token: &ApiToken) -> Mail {
+        warn(user, || Letter {
             subject: t!("An access token was created"),
             paragraphs: [
                 user.confirmed_at
                     .map(|_| t!("A program that has the token “{name}” can now use your account.", name = token.name)),
-                Some(t!("The token allows: {permissions}.", permissions = allows.join(", "))),
+                Some(t!(
+                    "The token allows: {permissions}.",
+                    permissions = permissions::all_in_words(&token.permissions).join(", ")
+                )),
                 Some(match token.expires_at {
                     Some(at) => t!("The token expires on {day}.", day = day(at)),
                     None => t!("The token never expires.").to_owned(),
@@ -287,8 +288,7 @@ impl UserNotifier {
     // </api_tokens>
 
     // <oauth_server>
-    /// A program causes it, so it is never in the language that the program asks for. A program that registered itself
-    /// chose its own name, so an address that was never confirmed doesn't get that.
+    /// A program that registered itself chose its own name, so an address that was never confirmed doesn't get that.
     pub fn program_got_access(&self, new: &NewGrant<User>) -> Mail {
         let grant = &new.grant;
         let may_be_named = new.user.confirmed_at.is_some() || !grant.is_registered();
@@ -322,20 +322,18 @@ impl UserNotifier {
 
     // <magic_link>
     pub fn password_removed(&self, user: &User) -> Mail {
-        write(user, || {
+        warn(user, || {
+            let what = t!(
+                "You logged in with a link, which confirmed your email address. Before that, your account was registered with a password, maybe not by you. We removed that password and logged out all other devices. You can set a new password in your settings."
+            );
             Letter {
-            subject: t!("Your password was removed"),
-            paragraphs: vec![
-                t!(
-                    "You logged in with a link, which confirmed your email address. Before that, your account was registered with a password, maybe not by you. We removed that password and logged out all other devices. You can set a new password in your settings."
-                )
-                .to_owned(),
-            ],
-            link: Some(Link { label: t!("Settings"), url: self.url("users/settings"), lifetime: String::new() }),
-            otherwise: t!(
-                "If you didn't log in with a link, someone else can read your email: change the password of your mailbox."
-            ),
-        }
+                subject: t!("Your password was removed"),
+                paragraphs: vec![what.to_owned()],
+                link: Some(Link { label: t!("Settings"), url: self.url("users/settings"), lifetime: String::new() }),
+                otherwise: t!(
+                    "If you didn't log in with a link, someone else can read your email: change the password of your mailbox."
+                ),
+            }
         })
     }
 
@@ -366,7 +364,7 @@ impl UserNotifier {
     }
 
     pub fn email_change_requested(&self, user: &User) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("Request to change your email address"),
             paragraphs: vec![t!("Someone logged in to your account asked to change its email address.").to_owned()],
             link: None,
@@ -376,7 +374,7 @@ impl UserNotifier {
 
     /// Has no link if the old address was never confirmed: it may belong to someone else.
     pub fn email_changed(&self, user: &User, recovery: Option<&EmailToken>) -> Mail {
-        let mail = write(user, || Letter {
+        let mail = warn(user, || Letter {
             subject: t!("Your email address was changed"),
             paragraphs: vec![
                 t!("Your account now has a different email address. This one is no longer used.").to_owned(),
@@ -388,20 +386,18 @@ impl UserNotifier {
     }
 
     pub fn account_recovered(&self, user: &User) -> Mail {
-        write(user, || {
+        warn(user, || {
+            let what = t!(
+                "You recovered your account with the link that we sent you. It has this email address and your new password, second factors added since then and all linked accounts were removed, and all devices were logged out."
+            );
             Letter {
-            subject: t!("You got your account back"),
-            paragraphs: vec![
-                t!(
-                    "You recovered your account with the link that we sent you. It has this email address and your new password, second factors added since then and all linked accounts were removed, and all devices were logged out."
-                )
-                .to_owned(),
-            ],
-            link: Some(Link { label: t!("Log in"), url: self.url("users/log-in"), lifetime: String::new() }),
-            otherwise: t!(
-                "If this wasn't you, someone else can read your email: first change the password of your mailbox, then the password of your account."
-            ),
-        }
+                subject: t!("You got your account back"),
+                paragraphs: vec![what.to_owned()],
+                link: Some(Link { label: t!("Log in"), url: self.url("users/log-in"), lifetime: String::new() }),
+                otherwise: t!(
+                    "If this wasn't you, someone else can read your email: first change the password of your mailbox, then the password of your account."
+                ),
+            }
         })
     }
 
@@ -422,24 +418,21 @@ impl UserNotifier {
     // <device_bound>
     pub fn stolen_session(&self, user: &User, client: &Client) -> Mail {
         warn(user, || {
+            let what = t!(
+                "A copy of the cookies that keep you logged in was used on another device. It was refused, because it doesn't have your device's key. You are still logged in."
+            );
             Letter {
-            subject: t!("Someone used a copy of your cookies"),
-            paragraphs: vec![
-                t!(
-                    "A copy of the cookies that keep you logged in was used on another device. It was refused, because it doesn't have your device's key. You are still logged in."
-                )
-                .to_owned(),
-                format!("{}.", described(client)),
-            ],
-            link: Some(Link {
-                label: t!("See your devices"),
-                url: self.url("users/sessions"),
-                lifetime: String::new(),
-            }),
-            otherwise: t!(
-                "There may be malware on your device. Check it before you log in again, then log out everywhere and change your password."
-            ),
-        }
+                subject: t!("Someone used a copy of your cookies"),
+                paragraphs: vec![what.to_owned(), format!("{}.", described(client))],
+                link: Some(Link {
+                    label: t!("See your devices"),
+                    url: self.url("users/sessions"),
+                    lifetime: String::new(),
+                }),
+                otherwise: t!(
+                    "There may be malware on your device. Check it before you log in again, then log out everywhere and change your password."
+                ),
+            }
         })
     }
     // </device_bound>
@@ -447,7 +440,7 @@ impl UserNotifier {
     // <mfa>
     /// The email about the first factor has a recovery link, for an owner who didn't add it.
     pub fn second_factor_added(&self, user: &User, added: FactorKind, recovery: Option<&EmailToken>) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("A second factor was added to your account"),
             paragraphs: vec![added.added().to_owned()],
             link: Some(recovery.map_or_else(|| self.mfa_settings(), |token| self.recovery(token))),
@@ -456,7 +449,7 @@ impl UserNotifier {
     }
 
     pub fn second_factor_removed(&self, user: &User, removed: FactorKind) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("A second factor was removed from your account"),
             paragraphs: vec![removed.removed().to_owned()],
             link: Some(self.mfa_settings()),
@@ -465,7 +458,7 @@ impl UserNotifier {
     }
 
     pub fn backup_codes_regenerated(&self, user: &User) -> Mail {
-        write(user, || Letter {
+        warn(user, || Letter {
             subject: t!("You have new backup codes"),
             paragraphs: vec![
                 t!("New backup codes were generated for your account. The old ones no longer work.").to_owned(),
@@ -506,7 +499,7 @@ impl UserNotifier {
     // </mfa>
 
     pub fn account_deleted(&self, user: &User, delete_after: Option<OffsetDateTime>) -> Mail {
-        let mail = write(user, || {
+        let mail = warn(user, || {
             let (subject, paragraph) = match delete_after {
                 Some(after) => (
                     t!("Your account will be deleted"),
@@ -599,7 +592,7 @@ fn described(client: &Client) -> String {
     }
 }
 
-/// Writes to a user about what they did: in their language, or else in that of the request.
+/// Writes to a user who asked for it: in their language, or else in that of the request.
 fn write(user: &User, letter: impl FnOnce() -> Letter) -> Mail {
     // <languages>
     let language = user.language().unwrap_or_else(languages::current);
@@ -610,8 +603,8 @@ fn write(user: &User, letter: impl FnOnce() -> Letter) -> Mail {
     // </!languages>
 }
 
-/// Writes to a user about what someone else may have done: in their language, or else in English. That person must not
-/// choose a language that the user can't read.
+/// Writes to a user about what someone else may have done, even if they were logged in: in the user's language, or else
+/// in English. That person must not choose a language that the user can't read.
 fn warn(user: &User, letter: impl FnOnce() -> Letter) -> Mail {
     // <languages>
     let language = user.language().unwrap_or(&languages::ENGLISH);

@@ -3,7 +3,7 @@
 // <mfa>
 use crate::support::enrol;
 // </mfa>
-use crate::support::{Host, email_form, log_in_form};
+use crate::support::{Host, delete_account, email_form, log_in_form, password_form};
 use axum::http::Request;
 use my_app::accounts::User;
 use sigra::testing::{
@@ -242,6 +242,42 @@ async fn a_warning_about_someone_else_is_not_in_the_language_of_that_person() {
     assert_eq!(warn().await, "You already have an account");
     set_language(&browser, "de").await;
     assert_eq!(warn().await, german("You already have an account"));
+}
+
+/// Whoever is logged in may be a thief.
+#[tokio::test]
+async fn a_warning_about_a_logged_in_person_is_not_in_the_language_of_that_person() {
+    const NEW: &str = "a quite different password";
+    let host = Host::new().await;
+    let (user, thief) = logged_in(&host, "de").await;
+    thief.put("/users/settings/password", &password_form(NEW, NEW)).await;
+    thief.put("/users/settings/email", &email_form("thief@example.com")).await;
+    host.mails_to(&user.email).await;
+    // <mfa>
+    enrol(&host, &thief).await;
+    // </mfa>
+    // <api_tokens>
+    let token = [("token[name]", "x"), ("token[permissions][]", "projects:read"), ("token[expires_in_days]", "30")];
+    thief.post("/users/settings/tokens", &token).await;
+    let about_token = host.mails_to(&user.email).await.pop().expect("an email");
+    assert!(about_token.text.contains("The token allows: See your projects."), "{}", about_token.text);
+    // </api_tokens>
+    delete_account(&thief, &user.email).await;
+    let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    assert_eq!(
+        subjects,
+        [
+            "Your password was changed",
+            "Request to change your email address",
+            // <mfa>
+            "A second factor was added to your account",
+            // </mfa>
+            // <api_tokens>
+            "An access token was created",
+            // </api_tokens>
+            "Your account will be deleted",
+        ]
+    );
 }
 
 // <mfa>
