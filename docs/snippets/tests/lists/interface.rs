@@ -173,6 +173,20 @@ fn the_guide_lists_every_endpoint_for_a_frontend() {
 fn the_guide_lists_every_requirement_of_a_route() {
     let source = read("crates/cargo-sigra/src/commands/routes/requirement.rs");
     let variants = block(&source, "pub enum Requirement {").lines().filter_map(|line| line.trim().strip_suffix(','));
+/// A test of the generated application fails for a form without the layers of its group.
+#[test]
+fn the_guide_to_a_page_adds_one_route_to_the_generated_group() {
+    let guide = read("docs/add-a-page.md");
+    let shown = guide.split("let own = ").nth(1).and_then(|rest| rest.split("```").next()).expect("a group");
+    let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
+    let shown: String = shown.split_inclusive('\n').filter(|line| !line.contains("notes")).collect();
+    let router = read("crates/cargo-sigra/template/src/web/router.rs");
+    assert!(lines(&router).contains(&lines(&shown)), "{shown}");
+    for group in ["own", "everybody", "programs", "limited"] {
+        assert!(router.contains(&format!("    let {group} = Router::new()")), "the guides name {group}");
+    }
+}
+
     // `UserOrToken` is `user_or_token` in JSON.
     let snake_case = |name: &str| {
         let word = |c: char| if c.is_uppercase() { format!("_{}", c.to_lowercase()) } else { c.to_string() };

@@ -84,7 +84,18 @@ pub fn app(state: AppState) -> Router {
     // Your own pages for users who are logged in.
     let own = Router::new()
         .route("/dashboard", get(home::dashboard))
-        .route_layer(from_fn(user_auth::require_authenticated_user));
+        .route_layer(from_fn(user_auth::require_authenticated_user))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
+
+    // Your own pages for everybody.
+    let everybody = Router::new()
+        .route("/", get(home::home))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
+
+    // <api_tokens>
+    // Your API for programs. Tokens can't be guessed, and many programs can share an IP address, so it has no limit.
+    let programs = Router::new().route("/api/me", get(programs::me));
+    // </api_tokens>
     // </app>
 
     let authenticated = Router::new()
@@ -212,18 +223,11 @@ pub fn app(state: AppState) -> Router {
         // Their URLs contain tokens, and their forms passwords.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
-    let everybody = Router::new()
+    let unlimited = Router::new()
         // <device_bound>
         .route("/users/session/binding", post(device_bound::create))
         .route("/users/session/binding/refresh", post(device_bound::refresh))
         // </device_bound>
-        // <app>
-        .route("/", get(home::home))
-        // <api_tokens>
-        // Your API for programs with a token.
-        .route("/api/me", get(programs::me))
-        // </api_tokens>
-        // </app>
         // <live>
         .route("/live", get(live::live))
         // </live>
@@ -243,12 +247,16 @@ pub fn app(state: AppState) -> Router {
         .merge(development)
         // <app>
         .merge(own)
+        .merge(everybody)
+        // <api_tokens>
+        .merge(programs)
+        // </api_tokens>
         // </app>
         .merge(authenticated)
         // <mfa>
         .merge(mfa_enrolment)
         // </mfa>
-        .merge(everybody)
+        .merge(unlimited)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(from_fn(find_reader))

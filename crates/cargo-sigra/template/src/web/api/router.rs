@@ -158,7 +158,7 @@ pub fn app(state: AppState) -> Router {
         // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
 
-    let everybody = Router::new()
+    let unlimited = Router::new()
         // <device_bound>
         .route("/users/session/binding", post(device_bound::create))
         .route("/users/session/binding/refresh", post(device_bound::refresh))
@@ -166,13 +166,14 @@ pub fn app(state: AppState) -> Router {
         // <live>
         .route("/live", get(live::live))
         // </live>
-        // <app>
-        // <api_tokens>
-        // Your API for programs with a token.
-        .route("/api/me", get(programs::me))
-        // </api_tokens>
-        // </app>
         .route("/me", get(account::me));
+
+    // <app>
+    // <api_tokens>
+    // Your API for programs. Tokens can't be guessed, and many programs can share an IP address, so it has no limit.
+    let programs = Router::new().route("/api/me", get(programs::me));
+    // </api_tokens>
+    // </app>
 
     let development = match state.settings.app_env {
         AppEnv::Dev | AppEnv::Test => {
@@ -188,7 +189,12 @@ pub fn app(state: AppState) -> Router {
         // <mfa>
         .merge(mfa_enrolment)
         // </mfa>
-        .merge(everybody)
+        .merge(unlimited)
+        // <app>
+        // <api_tokens>
+        .merge(programs)
+        // </api_tokens>
+        // </app>
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         // <languages>
