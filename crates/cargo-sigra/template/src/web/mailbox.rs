@@ -129,7 +129,7 @@ fn page(mails: Vec<Letter>, choice: &Choice, session: &CookieSession) -> Respons
     let chosen = choice.mail.and_then(|number| mails.len().checked_sub(number.saturating_add(1)));
     let layout = Layout::new(t!("Mailbox"), session, None);
     let page = MailboxPage { layout, mails, open: chosen.unwrap_or_default(), shows_text: choice.text };
-    let policy = format!("{}; frame-src 'self'", security_headers::CONTENT_SECURITY_POLICY);
+    let policy = format!("{}; frame-src 'self'", security_headers::policy("'self'"));
     ([(POLICY, policy)], Page(page)).into_response()
 }
 

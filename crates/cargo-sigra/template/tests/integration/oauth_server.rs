@@ -145,6 +145,12 @@ async fn a_user_logs_in_gives_a_program_access_and_ends_it_on_the_devices_page()
 async fn the_consent_page_cannot_be_framed_and_its_form_leads_only_to_the_program() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
+    let others = |policy: &str| {
+        let directives = policy.split("; ").filter(|directive| !directive.starts_with("form-action "));
+        directives.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let of_home = others(browser.get("/").await.header("content-security-policy").expect("a policy"));
+    assert!(of_home.len() > 5, "{of_home:?}");
     for (redirect_uri, source) in [
         (CALLBACK, "form-action 'self' http://127.0.0.1:49152;"),
         ("http://[::1]:1/callback", "form-action 'self' http:;"),
@@ -152,6 +158,7 @@ async fn the_consent_page_cannot_be_framed_and_its_form_leads_only_to_the_progra
         let page = browser.get(&authorize_path(redirect_uri)).await;
         let policy = page.header("content-security-policy").expect("a policy");
         assert!(policy.contains(source) && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(others(policy), of_home);
         assert_eq!(page.header("x-frame-options"), Some("DENY"));
     }
 }

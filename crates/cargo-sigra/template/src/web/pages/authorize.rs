@@ -19,6 +19,7 @@ use crate::{
         error::Result,
         forms::Decision,
         layout::{Layout, Page},
+        security_headers,
     },
 };
 
@@ -145,12 +146,8 @@ fn page(session: &CookieSession, scope: &Scope<User>, uri: &Uri, request: &Autho
 /// The policy of all pages, except that the form may lead to the program: browsers apply `form-action` to the redirect
 /// that follows a form.
 fn policy(request: &AuthorizationRequest) -> [(header::HeaderName, String); 1] {
-    let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
-        request.form_action()
-    );
-    [(header::CONTENT_SECURITY_POLICY, policy)]
+    let form_action = format!("'self' {}", request.form_action());
+    [(header::CONTENT_SECURITY_POLICY, security_headers::policy(&form_action))]
 }
 
 fn refuse(
