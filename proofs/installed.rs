@@ -36,7 +36,7 @@ fn beside_own_routes(host: &Host) -> TestClient {
         .route("/members", get(members))
         .route("/users", get(|| async { "the application's own" }))
         .fallback(|| async { "nothing here" });
-    TestClient::new(beside::beside(own, host.router(), host.sigra()))
+    TestClient::new(beside::beside(own, host.router(), host.state()))
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ fn with_cookies_of(browser: &TestClient, router: Router) -> TestClient {
 async fn the_applications_own_routes_respond_to_every_origin_as_before() {
     let host = Host::new().await;
     let (_, logged_in) = host.authenticated_fixture().await;
-    let installed = || beside::beside(own_api(), host.router(), host.sigra());
+    let installed = || beside::beside(own_api(), host.router(), host.state());
     let comparable = |response: &TestResponse| -> (StatusCode, HeaderMap, String) {
         (response.status(), response.headers().clone(), response.text())
     };
@@ -138,7 +138,7 @@ async fn the_applications_own_routes_respond_to_every_origin_as_before() {
 async fn invariant_8_other_origins_cannot_act_as_a_user_at_the_applications_own_routes() {
     let host = Host::new().await;
     let (user, logged_in) = host.authenticated_fixture().await;
-    let browser = with_cookies_of(&logged_in, beside::beside(own_api(), host.router(), host.sigra()));
+    let browser = with_cookies_of(&logged_in, beside::beside(own_api(), host.router(), host.state()));
     let before = browser.cookies();
     for path in ["/mine", "/ours", "/dangerous", "/cart", "/users/log-out", "/users/settings/password"] {
         for accept in ["text/html", "application/json"] {
@@ -157,7 +157,7 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
         session.take_flash().into_iter().map(|flash| flash.text + "\n").collect::<String>()
     };
     let own = Router::new().route("/", get(shown)).route("/silent", get("nothing"));
-    let browser = TestClient::new(beside::beside(own, host.router(), host.sigra()));
+    let browser = TestClient::new(beside::beside(own, host.router(), host.state()));
     let log_in = log_in_form(&user.email, sigra::testing::VALID_PASSWORD);
     browser.post("/users/log-in", &log_in).await;
     assert_eq!(browser.get("/silent").await.text(), "nothing");

@@ -8,14 +8,13 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use sigra::Sigra;
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
-    accounts::User,
     app::{self, App},
     config::{AppEnv, ENV_PREFIX, Settings, SettingsError, Variables, database_url::DEFAULT_URL},
     database::Pool,
+    web::AppState,
 };
 // <languages>
 use crate::web::languages;
@@ -58,14 +57,14 @@ pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
         tracing::warn!("users are in the development database, {DEFAULT_URL}: set DATABASE_URL");
     }
     let App { router, state } = App::open(settings).await?;
-    Ok(beside(own, router, &state.sigra))
+    Ok(beside(own, router, &state))
 }
 
 /// Adds accounts in a database that the application has opened: users are beside its own tables, and `DATABASE_URL`
 /// isn't read.
 pub async fn with_accounts_in(own: Router, pool: &Pool) -> Result<Router, StartError> {
     let App { router, state } = App::open_in(pool, settings()?).await?;
-    Ok(beside(own, router, &state.sigra))
+    Ok(beside(own, router, &state))
 }
 
 fn settings() -> Result<Settings, SettingsError> {
@@ -73,24 +72,25 @@ fn settings() -> Result<Settings, SettingsError> {
 }
 
 /// Puts the routes of accounts beside an application's own.
-pub fn beside(own: Router, accounts: Router, sigra: &Sigra<User>) -> Router {
+pub fn beside(own: Router, accounts: Router, state: &AppState) -> Router {
     // Handlers that take no scope accept requests of every origin, as before.
-    let own = own.layer(sigra.fetch_current_scope().only_where_asked());
-    let by_path = from_fn_with_state(accounts, by_path);
+    let own = own.layer(state.sigra.fetch_current_scope().only_where_asked());
+    let by_path = from_fn_with_state((accounts, state.settings.app_env), by_path);
     Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))
 }
 
 /// Runs before the application's own routing, because a form's `_method` must be read before its route is chosen.
-async fn by_path(State(accounts): State<Router>, request: Request, next: Next) -> Response {
+async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: Request, next: Next) -> Response {
     if request.uri().path().starts_with(PREFIX) {
         accounts.oneshot(request).await.into_response()
     } else {
         // <languages>
         // Messages of accounts, such as that a page needs a login, are in the language of the browser.
-        let language = languages::of_browser(request.headers());
+        let language = languages::of_browser(request.headers(), app_env);
         crate::languages::within(language, next.run(request)).await
         // </languages>
         // <!languages>
+        // let _ = app_env;
         // next.run(request).await
         // </!languages>
     }

@@ -2,7 +2,7 @@
 //! `Accept-Language` that there is, else English.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
     middleware::Next,
     response::Response,
@@ -17,6 +17,7 @@ use sigra::{Scope, session::SessionRejection};
 
 use crate::{
     accounts::User,
+    config::AppEnv,
     languages::{self, Language},
 };
 // <pages>
@@ -58,8 +59,8 @@ pub fn forget_user() {
 // </pages>
 
 /// Runs the request in the language of the browser. If the response has a text, says in which language.
-pub async fn speak(request: Request, next: Next) -> Response {
-    let mut response = within(None, request, next).await;
+pub async fn speak(State(app_env): State<AppEnv>, request: Request, next: Next) -> Response {
+    let mut response = within(None, app_env, request, next).await;
     if has_text(response.headers()) {
         let language = of_response(&response);
         let headers = response.headers_mut();
@@ -79,6 +80,7 @@ fn has_text(headers: &HeaderMap) -> bool {
 
 /// Runs the request in the language of the user, if they have chosen one.
 pub async fn speak_to_user(
+    State(app_env): State<AppEnv>,
     scope: Result<Option<Scope<User>>, SessionRejection>,
     // <mfa>
     challenge: Result<Option<MfaChallenge<User>>, SessionRejection>,
@@ -90,13 +92,13 @@ pub async fn speak_to_user(
     // <mfa>
     let of_user = of_user.or_else(|| challenge.ok().flatten().and_then(|challenge| challenge.user().language()));
     // </mfa>
-    within(of_user, request, next).await
+    within(of_user, app_env, request, next).await
 }
 
 /// Runs the request in the language of the user, else in that of the browser. Notes the language that it ended in, for
 /// what layers around this one write, such as error pages.
-async fn within(of_user: Option<&'static Language>, request: Request, next: Next) -> Response {
-    let of_browser = of_browser(request.headers());
+async fn within(of_user: Option<&'static Language>, app_env: AppEnv, request: Request, next: Next) -> Response {
+    let of_browser = of_browser(request.headers(), app_env);
     // <pages>
     let asked = Asked { language: of_browser, uri: request.uri().clone() };
     // </pages>
@@ -112,9 +114,12 @@ async fn within(of_user: Option<&'static Language>, request: Request, next: Next
 }
 
 /// Returns the language of a visitor.
-pub fn of_browser(headers: &HeaderMap) -> &'static Language {
+pub fn of_browser(headers: &HeaderMap, app_env: AppEnv) -> &'static Language {
+    // <!pages>
+    // let _ = app_env;
+    // </!pages>
     // <pages>
-    if let Some(chosen) = COOKIE.read(headers).and_then(languages::find) {
+    if let Some(chosen) = COOKIE.read(headers, app_env).and_then(languages::find) {
         return chosen;
     }
     // </pages>

@@ -261,7 +261,7 @@ pub fn app(state: AppState) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(from_fn(find_reader))
         // <languages>
-        .layer(from_fn(languages::speak_to_user))
+        .layer(from_fn_with_state(state.settings.app_env, languages::speak_to_user))
         // </languages>
         .layer(state.sigra.fetch_current_scope());
 
@@ -300,7 +300,7 @@ pub fn app(state: AppState) -> Router {
             .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
             // <languages>
-            .layer(from_fn(languages::speak))
+            .layer(from_fn_with_state(state.settings.app_env, languages::speak))
             // </languages>
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())

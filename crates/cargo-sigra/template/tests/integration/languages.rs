@@ -3,7 +3,7 @@
 // <mfa>
 use crate::support::enrol;
 // </mfa>
-use crate::support::{Host, delete_account, email_form, log_in_form, password_form};
+use crate::support::{Host, PROD, delete_account, email_form, log_in_form, password_form};
 use axum::http::Request;
 use my_app::accounts::User;
 use sigra::testing::{
@@ -140,6 +140,22 @@ async fn a_visitor_chooses_a_language_and_stays_on_the_page() {
     }
     browser.set_cookie(COOKIE, "tlh");
     assert_language(&browser.get("/users/log-in").await, "en");
+}
+
+/// A host beside this one could otherwise set it, or a network that reads plain HTTP.
+#[tokio::test]
+async fn the_cookie_of_the_language_has_a_prefix_in_production() {
+    let host = Host::with(&PROD).await;
+    let browser = host.client();
+    let chosen = browser.post("/users/language", &chosen_here("de", "/")).await;
+    let cookie = &chosen.set_cookies()[0];
+    assert_eq!(cookie.name(), format!("__Host-{COOKIE}"));
+    assert_eq!((cookie.secure(), cookie.path(), cookie.domain()), (Some(true), Some("/"), None));
+    assert_language(&browser.get("/users/log-in").await, "de");
+
+    let other = host.client();
+    other.set_cookie(COOKIE, "de");
+    assert_language(&other.get("/users/log-in").await, "en");
 }
 
 #[tokio::test]

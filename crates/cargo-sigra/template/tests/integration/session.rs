@@ -1,6 +1,6 @@
 //! Logging in and out, over HTTP.
 
-use crate::support::{Host, log_in_form, without_keys};
+use crate::support::{Host, PROD, log_in_form, without_keys};
 use axum::{body::Body, http::Request};
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
@@ -61,6 +61,24 @@ async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
     assert_eq!(page.matches("Last used").count(), 1);
     // </magic_link>
     assert!(!host.client().get("/users/log-in").await.text().contains("Last used"), "another browser");
+}
+
+/// A host beside this one could otherwise set it, or a network that reads plain HTTP.
+#[tokio::test]
+async fn the_cookie_of_the_last_way_has_a_prefix_in_production() {
+    let host = Host::with(&PROD).await;
+    let user = host.registered_fixture().await;
+    let browser = host.client();
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let cookies = response.set_cookies();
+    let cookie = cookies.iter().find(|cookie| cookie.name() == "__Secure-_my_app_last_way").expect("the cookie");
+    assert_eq!((cookie.secure(), cookie.path(), cookie.domain()), (Some(true), Some("/users/log-in"), None));
+    browser.delete("/users/log-out").await;
+    assert_contains(&browser.get("/users/log-in").await, "Last used");
+
+    let other = host.client();
+    other.set_cookie("_my_app_last_way", "password");
+    assert!(!other.get("/users/log-in").await.text().contains("Last used"), "it has no prefix");
 }
 
 #[tokio::test]

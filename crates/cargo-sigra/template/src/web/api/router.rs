@@ -198,7 +198,7 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         // <languages>
-        .layer(from_fn(languages::speak_to_user))
+        .layer(from_fn_with_state(state.settings.app_env, languages::speak_to_user))
         // </languages>
         .layer(state.sigra.fetch_current_scope())
         // Every response depends on the user.
@@ -227,7 +227,7 @@ pub fn app(state: AppState) -> Router {
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(speak_json))
             // <languages>
-            .layer(from_fn(languages::speak))
+            .layer(from_fn_with_state(state.settings.app_env, languages::speak))
             // </languages>
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())

@@ -53,7 +53,8 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let name = COOKIE.read(&parts.headers).unwrap_or_default().to_owned();
-        Ok(Self { name, settings: Arc::from_ref(state) })
+        let settings: Arc<Settings> = Arc::from_ref(state);
+        let name = COOKIE.read(&parts.headers, settings.app_env).unwrap_or_default().to_owned();
+        Ok(Self { name, settings })
     }
 }

@@ -8,7 +8,8 @@ use my_app::{
     accounts::{Accounts, User},
     app::state,
     config::{Settings, SettingsError, Variables},
-    database, web,
+    database,
+    web::{self, AppState},
 };
 use sigra::{
     Client, Clock, Config, Password, RememberMe, Scope, SessionToken, Sigra,
@@ -27,7 +28,7 @@ pub const SECRET: &str = "pYk1v0mTz8rXc4QbW7nLd2JhGs6EfAu9tRi3oKxVwNqMyZlBgPeHjC
 pub struct Host {
     pub accounts: Accounts,
     pub pool: database::Pool,
-    sigra: Sigra<User>,
+    state: AppState,
     clock: Clock,
     router: Router,
     // <api>
@@ -66,13 +67,20 @@ impl Host {
             // <api>
             api,
             // </api>
-            accounts: state.accounts,
+            accounts: state.accounts.clone(),
             pool,
-            sigra: state.sigra,
+            state,
             clock,
             _database: database,
         }
     }
+
+    // <template>
+    /// Returns the state of the handlers.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+    // </template>
 
     /// Returns the accounts with other hash parameters, as after an upgrade.
     pub fn with_argon2(&self, params: Argon2Params) -> Accounts {
@@ -127,20 +135,20 @@ impl Host {
 
     /// Opens a session that no browser has, and returns its token.
     pub async fn open_session(&self, user: &User) -> SessionToken {
-        let opened = self.sigra.create_session(user, RememberMe::No, &Client::default()).await;
+        let opened = self.sigra().create_session(user, RememberMe::No, &Client::default()).await;
         opened.expect("a session").0
     }
 
     /// Returns the user and the session that a token logs in.
     pub async fn scope_of(&self, token: &SessionToken) -> Option<Scope<User>> {
-        self.sigra.fetch_session(token).await.expect("a result")
+        self.sigra().fetch_session(token).await.expect("a result")
     }
 
     /// Confirms the user's email address.
     pub async fn confirm(&self, user: &User) {
         let confirm = "UPDATE users SET confirmed_at = inserted_at WHERE id = $1";
         sqlx::query(confirm).bind(user.id).execute(&self.pool).await.expect("confirmed");
-        self.sigra.catch_up().await;
+        self.sigra().catch_up().await;
     }
 
     /// Returns the number of tokens, except those of known browsers.
@@ -194,7 +202,7 @@ impl TestHost for Host {
     }
 
     fn sigra(&self) -> &Sigra<User> {
-        &self.sigra
+        &self.state.sigra
     }
 
     fn clock(&self) -> &Clock {
