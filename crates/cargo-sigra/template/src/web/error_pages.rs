@@ -2,11 +2,11 @@
 
 // <pages>
 use askama::Template;
-use axum::http::StatusCode;
 // </pages>
 use axum::{
+    body::to_bytes,
     extract::Request,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -25,6 +25,9 @@ use crate::accounts::User;
 // </pages>
 
 const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The longest text of an extractor, in bytes. A longer one is left out.
+const MAX_REASON: usize = 4 * 1024;
 
 // <pages>
 #[derive(Template)]
@@ -70,7 +73,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     // <!pages>
     // let own = PROBLEM_JSON;
     // </!pages>
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
     if !is_error(&response) || has_content_type(&response, own) {
         return response;
     }
@@ -86,6 +89,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
         return response;
     }
     // </api_tokens>
+    let reason = if own == PROBLEM_JSON { reason_in(&mut response).await } else { None };
     let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(response.status()));
     let write = || {
         // <pages>
@@ -93,7 +97,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
             return ("text/html; charset=utf-8", render(problem, is_log_in, response.extensions().get()));
         }
         // </pages>
-        (PROBLEM_JSON, in_json(&problem))
+        (PROBLEM_JSON, problem.to_json_with(title_of(&problem), detail_of(&problem).or(reason).as_deref()))
     };
     // <languages>
     let (content_type, body) = crate::languages::speaking(languages::of_response(&response), write);
@@ -108,8 +112,21 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body.into())
 }
 
-fn in_json(problem: &Problem) -> String {
-    problem.to_json_with(title_of(problem), detail_of(problem).as_deref())
+/// Takes the text of an extractor that can't read a request, such as which field its JSON lacks. It is for programmers, so
+/// it is in English. It contains only what the client sent.
+async fn reason_in(response: &mut Response) -> Option<String> {
+    let is_unreadable = matches!(
+        response.status(),
+        StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    );
+    if !is_unreadable || !has_content_type(response, "text/plain") {
+        return None;
+    }
+    let text = to_bytes(std::mem::take(response.body_mut()), MAX_REASON).await.ok()?;
+    String::from_utf8(text.into()).ok().filter(|text| !text.is_empty())
 }
 
 fn is_error(response: &Response) -> bool {

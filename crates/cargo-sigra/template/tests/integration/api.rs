@@ -192,6 +192,23 @@ async fn each_invalid_field_has_its_own_error() {
 }
 
 #[tokio::test]
+async fn an_error_says_which_field_of_the_body_is_wrong() {
+    let api = Api::new().await;
+    for (content_type, body, status, detail) in [
+        ("application/json", r#"{ "password": "x" }"#, 422, "missing field `email`"),
+        ("application/json", r#"{ "email": 7, "password": "x" }"#, 422, "email: invalid type: integer `7`"),
+        ("application/json", "{", 400, "Failed to parse the request body as JSON"),
+        ("text/plain", "{}", 415, "Expected request with `Content-Type: application/json`"),
+    ] {
+        let request = Request::post("/users/log-in").header("content-type", content_type);
+        let response = api.client().send(request.body(Body::from(body)).expect("a request")).await;
+        assert_problem(&response, status);
+        let said = response.json::<Value>()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(said.contains(detail), "{body}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_field_that_is_sent_twice_is_refused_unless_it_is_unknown() {
     let api = Api::new().await;
     let user = api.registered_fixture().await;
