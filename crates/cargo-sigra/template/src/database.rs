@@ -69,7 +69,16 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     let unreachable = |error| DatabaseError::Unreachable { database: database.clone(), error };
     let options = backend::options(url).map_err(unreachable)?;
     // Connect once first: a pool retries until it times out, which hides the cause.
-    let conn = Box::new(backend::connect(&options).await.map_err(unreachable)?);
+    let connected = backend::connect(&options).await;
+    // <postgres>
+    // <template>
+    #[cfg(feature = "postgres")]
+    // </template>
+    if let Some(name) = connected.as_ref().err().and_then(|error| backend::missing(&options, error)) {
+        return Err(DatabaseError::Missing { database, name: name.to_owned() });
+    }
+    // </postgres>
+    let conn = Box::new(connected.map_err(unreachable)?);
     let conn = prepare(conn, &database).await?;
     conn.close().await.map_err(unreachable)?;
     Ok(backend::pool_options().acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options))

@@ -8,14 +8,18 @@ use sqlx::migrate::MigrateError;
 pub enum DatabaseError {
     #[error("DATABASE_URL is `{url}`, and this application is built for {built_for}: use {example}")]
     Url { url: String, built_for: &'static str, example: &'static str },
-    #[error("the database {database} can't be opened: {error}")]
+    #[error("the database {database} can't be opened: {}", said(.error))]
     Unreachable { database: String, error: sqlx::Error },
+    // <postgres>
+    #[error("the database {database} doesn't exist: create it with `createdb {name}`")]
+    Missing { database: String, name: String },
+    // </postgres>
     // <migrates>
     #[error("the database {database} can't be migrated: {error}")]
     Migration { database: String, error: MigrateError },
     // </migrates>
     // <install>
-    #[error("the database {database} has no tables for accounts: run your migrations before accounts start ({error})")]
+    #[error("the database {database} has no tables for accounts: run your migrations before accounts start ({})", said(.error))]
     Unmigrated { database: String, error: sqlx::Error },
     // <sqlite>
     #[error(
@@ -24,4 +28,9 @@ pub enum DatabaseError {
     NoForeignKeys(String),
     // </sqlite>
     // </install>
+}
+
+/// Returns the message of the database. sqlx adds the line of PostgreSQL's own sources that it comes from.
+fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }

@@ -49,6 +49,13 @@ pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
     options.connect().await
 }
 
+/// Returns the name of the database, if the server has no such database.
+pub(super) fn missing<'a>(options: &'a PgConnectOptions, error: &sqlx::Error) -> Option<&'a str> {
+    // `invalid_catalog_name`, in https://www.postgresql.org/docs/current/errcodes-appendix.html.
+    let is_missing = error.as_database_error()?.code()? == "3D000";
+    options.get_database().filter(|_| is_missing)
+}
+
 // <migrates>
 /// Other servers that start at the same moment wait: sqlx takes a lock.
 pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {

@@ -504,6 +504,24 @@ async fn an_unreachable_database_is_named() {
     assert!(!error.contains("timed out"), "the error has no cause: {error}");
 }
 
+// <postgres>
+// <template>
+#[cfg(feature = "postgres")]
+// </template>
+#[tokio::test]
+async fn the_error_about_a_missing_database_says_how_to_create_it() {
+    let there = TestDatabase::create();
+    let (server, _) = there.url.rsplit_once('/').expect("a URL");
+    let error = database::open(&format!("{server}/nope")).await.expect_err("must be refused").to_string();
+    assert!(error.ends_with(" doesn't exist: create it with `createdb nope`"), "{error}");
+
+    let pool = sqlx::PgPool::connect(&there.url).await.expect("a pool");
+    let error = sqlx::query("SELECT nonsense").execute(&pool).await.expect_err("must fail");
+    let error = database::DatabaseError::Unreachable { database: "`x`".to_owned(), error }.to_string();
+    assert_eq!(error, "the database `x` can't be opened: column \"nonsense\" does not exist");
+}
+// </postgres>
+
 // <sqlite>
 // <template>
 #[cfg(not(feature = "postgres"))]
