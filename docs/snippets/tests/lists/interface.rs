@@ -151,6 +151,10 @@ fn the_guide_and_the_example_list_every_environment_variable() {
     let example = read("crates/cargo-sigra/template/.env.example");
     let lines = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
     let given: BTreeSet<String> = lines.map(|(name, _)| name).filter(|name| is_name(name)).map(str::to_owned).collect();
+    for of_provider in OF_PROVIDERS {
+        let is_of_provider = |name: &String| name.starts_with("OAUTH_") && name.ends_with(&format!("_{of_provider}"));
+        assert!(given.iter().any(is_of_provider), ".env.example has no {of_provider}");
+    }
     assert_same("variables in .env.example", given.into_iter().filter(is_fixed).collect(), actual);
 }
 
@@ -169,10 +173,6 @@ fn the_guide_lists_every_endpoint_for_a_frontend() {
     assert_eq!(missing, Vec::<&str>::new());
 }
 
-#[test]
-fn the_guide_lists_every_requirement_of_a_route() {
-    let source = read("crates/cargo-sigra/src/commands/routes/requirement.rs");
-    let variants = block(&source, "pub enum Requirement {").lines().filter_map(|line| line.trim().strip_suffix(','));
 /// A test of the generated application fails for a form without the layers of its group.
 #[test]
 fn the_guide_to_a_page_adds_one_route_to_the_generated_group() {
@@ -187,6 +187,10 @@ fn the_guide_to_a_page_adds_one_route_to_the_generated_group() {
     }
 }
 
+#[test]
+fn the_guide_lists_every_requirement_of_a_route() {
+    let source = read("crates/cargo-sigra/src/commands/routes/requirement.rs");
+    let variants = block(&source, "pub enum Requirement {").lines().filter_map(|line| line.trim().strip_suffix(','));
     // `UserOrToken` is `user_or_token` in JSON.
     let snake_case = |name: &str| {
         let word = |c: char| if c.is_uppercase() { format!("_{}", c.to_lowercase()) } else { c.to_string() };
