@@ -168,8 +168,8 @@ fn refuse(
     }
 }
 
-/// Sends the browser back to the program. After a login, it came here from a form of ours, whose policy doesn't let it
-/// go on to another site. So that a page does.
+/// Sends the browser back to the program. After a login, the browser comes from one of our forms, whose policy forbids
+/// redirects to other sites. So a page redirects it.
 fn lead_back(
     session: &CookieSession,
     scope: &Scope<User>,

@@ -124,7 +124,7 @@ pub async fn delete(
     Ok(Redirect::to(METHODS_PATH).into_response())
 }
 
-/// Asks whether to link the identity that waits since before the login.
+/// Asks whether to link the identity that has been waiting since before the login.
 pub async fn edit(
     State(accounts): State<Accounts>,
     session: CookieSession,
