@@ -714,6 +714,8 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
     assert_eq!(post(&browser, complete, callback).await.json::<Value>()["status"], "linked");
     let listed = browser.get("/users/settings/log-in-methods/identities").await.json::<Value>();
     assert_eq!(listed.as_array().map(Vec::len), Some(3));
+    let used = listed[0]["last_used_at"].as_str().expect("a time in RFC 3339");
+    assert!(used.contains('T') && used.ends_with('Z'), "{used}");
     let activity = browser.get("/users/settings/activity").await.json::<Value>();
     assert_eq!(activity["events"][0]["action"], "auth.identity.linked", "{activity}");
     assert_eq!(activity["events"][0]["provider"], "corp", "{activity}");

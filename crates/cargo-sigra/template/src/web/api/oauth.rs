@@ -14,6 +14,7 @@ use sigra::{
     CookieSession, Problem, Scope, Sudo,
     oauth::{Callback, FlowError, FlowPurpose, Linked, OauthError},
 };
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{refusal::found, session};
@@ -62,7 +63,8 @@ pub struct LinkedAccount {
     id: Uuid,
     provider: String,
     email: Option<String>,
-    last_used_at: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    last_used_at: OffsetDateTime,
 }
 
 pub async fn create(
@@ -168,7 +170,7 @@ pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Resu
         id: identity.id,
         provider: identity.provider,
         email: identity.email,
-        last_used_at: identity.last_used_at.unix_timestamp(),
+        last_used_at: identity.last_used_at,
     });
     Ok(Json(linked.collect()))
 }
