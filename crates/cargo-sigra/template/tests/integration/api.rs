@@ -733,6 +733,8 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
         assert_status(&browser.delete(&path).await, 204);
         assert_status(&browser.delete(&path).await, 404);
     }
+    let by_provider = browser.delete("/users/settings/log-in-methods/identities/corp").await;
+    assert_problem(&by_provider, 400);
     let callback = visit(&browser, "/users/sudo/provider/corp").await;
     assert_code(&post(&browser, complete, callback).await, 400, "not_your_identity");
 }

@@ -179,9 +179,8 @@ pub async fn unlink(
     State(accounts): State<Accounts>,
     session: CookieSession,
     sudo: Sudo<User>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    let id = id.parse::<Uuid>().map_err(|_| NOT_FOUND)?;
     Ok(found(accounts.unlink_identity(&session, &sudo, id).await?.is_some()))
 }
 

@@ -106,9 +106,8 @@ pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,
     sudo: Sudo<User>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<Response> {
-    let id = id.parse::<Uuid>().map_err(|_| NOT_FOUND)?;
     match accounts.unlink_identity(&session, &sudo, id).await {
         Ok(Some(identity)) => {
             let provider = accounts.label_of_provider(&identity.provider);
