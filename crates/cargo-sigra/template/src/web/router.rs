@@ -104,7 +104,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions/{id}", delete(devices::delete))
         .route(
             "/users/settings",
-            get(settings::index).delete(deletion::delete).route_layer(Extension(FormPage("/users/settings/delete"))),
+            get(settings::index).delete(deletion::delete).route_layer(Extension(FormPage(deletion::PATH))),
         )
         .route("/users/settings/delete", get(deletion::new))
         .route("/users/settings/activity", get(activity::index))
@@ -123,13 +123,13 @@ pub fn app(state: AppState) -> Router {
         // </languages>
         .route(
             "/users/settings/email",
-            get(change_email::edit).put(change_email::update).route_layer(Extension(FormPage("/users/settings/email"))),
+            get(change_email::edit).put(change_email::update).route_layer(Extension(FormPage(change_email::PATH))),
         )
         .route(
             "/users/settings/password",
             get(change_password::edit)
                 .put(change_password::update)
-                .route_layer(Extension(FormPage("/users/settings/password"))),
+                .route_layer(Extension(FormPage(change_password::PATH))),
         )
         .route(
             "/users/settings/confirm-email/{token}",
@@ -168,7 +168,7 @@ pub fn app(state: AppState) -> Router {
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user))
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address))
-        .route_layer(Extension(FormPage("/users/settings")));
+        .route_layer(Extension(FormPage(settings::PATH)));
 
     // <mfa>
     let mfa_enrolment = Router::new()

@@ -22,13 +22,14 @@ use super::error::{NOT_FOUND, Result};
 // <passkeys>
 use super::user_auth::MFA_ENROLMENT_PATH;
 // </passkeys>
+use super::pages::change_password;
 // </pages>
 use crate::config::Settings;
 
 // <pages>
 /// Where users change their password, for password managers (W3C, "A Well-Known URL for Changing Passwords").
 pub async fn change_password() -> Redirect {
-    Redirect::to("/users/settings/password")
+    Redirect::to(change_password::PATH)
 }
 // </pages>
 

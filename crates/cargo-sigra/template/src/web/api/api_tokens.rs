@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::Serialize;
-use sigra::{CookieSession, Sudo, api_tokens::ApiToken};
+use sigra::{CookieSession, Sudo, api_tokens::ApiToken, bearer::RegisteredPermission};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -27,9 +27,15 @@ pub struct Tokens {
 }
 
 #[derive(Serialize)]
-struct Permission {
+pub(super) struct Permission {
     name: &'static str,
     description: &'static str,
+}
+
+impl From<&RegisteredPermission> for Permission {
+    fn from(permission: &RegisteredPermission) -> Self {
+        Self { name: permission.name, description: permissions::in_words(permission) }
+    }
 }
 
 /// A token. It contains neither the secret nor its hash.
@@ -77,11 +83,10 @@ pub struct Created {
 pub async fn index(State(accounts): State<Accounts>, Sudo(scope): Sudo<User>) -> Result<Json<Tokens>> {
     let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
     let tokens = api_tokens.list(&scope).await?;
-    let described = |permission| Permission { description: permissions::in_words(&permission), name: permission.name };
     Ok(Json(Tokens {
         may_create: api_tokens.may_create(&tokens),
         tokens: tokens.into_iter().map(|token| Token::new(token, now)).collect(),
-        permissions: api_tokens.permissions().iter().map(described).collect(),
+        permissions: api_tokens.permissions().iter().map(|permission| (&permission).into()).collect(),
     }))
 }
 

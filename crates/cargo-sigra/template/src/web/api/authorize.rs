@@ -16,8 +16,9 @@ use sigra::{
     scope::SudoRejection,
 };
 
+use super::api_tokens::Permission;
 use crate::{
-    accounts::{Accounts, User, permissions},
+    accounts::{Accounts, User},
     web::{error::Result, forms::Decision},
 };
 
@@ -58,18 +59,6 @@ pub(super) struct Client {
 impl From<&sigra::oauth_server::OauthClient> for Client {
     fn from(client: &sigra::oauth_server::OauthClient) -> Self {
         Self { id: client.id().to_owned(), name: client.name().to_owned(), registered: client.is_registered() }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct Permission {
-    name: &'static str,
-    description: &'static str,
-}
-
-impl From<&sigra::bearer::RegisteredPermission> for Permission {
-    fn from(permission: &sigra::bearer::RegisteredPermission) -> Self {
-        Self { name: permission.name, description: permissions::in_words(permission) }
     }
 }
 

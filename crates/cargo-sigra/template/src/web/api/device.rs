@@ -11,10 +11,7 @@ use sigra::{
 };
 use time::OffsetDateTime;
 
-use super::{
-    authorize::{Client, Permission},
-    refusal::found,
-};
+use super::{api_tokens::Permission, authorize::Client, refusal::found};
 use crate::{
     accounts::{Accounts, User},
     web::{

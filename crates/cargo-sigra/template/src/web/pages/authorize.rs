@@ -12,7 +12,7 @@ use sigra::{
     session::ReturnTo,
 };
 
-use super::form::Form;
+use super::{devices, form::Form};
 use crate::{
     accounts::{Accounts, User, UserId, permissions},
     web::{
@@ -125,7 +125,7 @@ pub fn refuse_one_more(session: &CookieSession, most: usize) -> Result<Response>
     let why =
         t!("You can give access to at most {most} programs. End the access of one that you no longer use first.", most);
     session.put_flash(Flash::Error, why)?;
-    Ok(Redirect::to("/users/sessions").into_response())
+    Ok(Redirect::to(devices::PATH).into_response())
 }
 
 fn page(session: &CookieSession, scope: &Scope<User>, uri: &Uri, request: &AuthorizationRequest) -> AuthorizePage {

@@ -21,6 +21,8 @@ use crate::{
     },
 };
 
+pub const PATH: &str = "/users/settings/email";
+
 #[derive(Template)]
 #[template(path = "change_email.html")]
 struct ChangeEmailPage {
@@ -98,9 +100,7 @@ fn page(
 ) -> Page<ChangeEmailPage> {
     let user = scope.user();
     Page(ChangeEmailPage {
-        layout: Layout::new(t!("Email address"), session, Some(scope))
-            .at("/users/settings/email")
-            .with_problems(problem.is_some()),
+        layout: Layout::new(t!("Email address"), session, Some(scope)).at(PATH).with_problems(problem.is_some()),
         email: user.email.clone(),
         new_email,
         is_confirmed: user.confirmed_at.is_some(),

@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+pub const PATH: &str = "/users/settings/password";
+
 #[derive(Template)]
 #[template(path = "change_password.html")]
 struct ChangePasswordPage {
@@ -75,9 +77,7 @@ fn page(
 ) -> Page<ChangePasswordPage> {
     let user = scope.user();
     Page(ChangePasswordPage {
-        layout: Layout::new(t!("Password"), session, Some(scope))
-            .at("/users/settings/password")
-            .with_problems(!problems.is_empty()),
+        layout: Layout::new(t!("Password"), session, Some(scope)).at(PATH).with_problems(!problems.is_empty()),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
         asks_current_password: accounts.asks_current_password(scope),

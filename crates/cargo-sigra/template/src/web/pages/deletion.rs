@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+pub const PATH: &str = "/users/settings/delete";
+
 #[derive(Template)]
 #[template(path = "delete_account.html")]
 struct DeletePage {
@@ -64,9 +66,7 @@ fn page(
     problem: Option<&'static str>,
 ) -> Page<DeletePage> {
     Page(DeletePage {
-        layout: Layout::new(t!("Delete your account"), session, Some(scope))
-            .at("/users/settings/delete")
-            .with_problems(problem.is_some()),
+        layout: Layout::new(t!("Delete your account"), session, Some(scope)).at(PATH).with_problems(problem.is_some()),
         email: scope.user().email.clone(),
         keep_until: accounts.policy().deletion_grace.map(|grace| day(accounts.sigra().now() + grace)),
         problem,

@@ -15,6 +15,7 @@ use sigra::{
 
 use super::{
     authorize::{DAY, refuse_one_more},
+    devices,
     form::Form,
 };
 use crate::{
@@ -139,7 +140,7 @@ pub async fn decide(
         (Some(request), false) => (Flash::Info, t!("{program} has no access.", program = request.client.name())),
         (None, _) => (Flash::Error, t!("No program is waiting with that code. Check it, or start again.").to_owned()),
     };
-    let next = if kind == Flash::Info { "/users/sessions" } else { DEVICE_PATH };
+    let next = if kind == Flash::Info { devices::PATH } else { DEVICE_PATH };
     session.put_flash(kind, text)?;
     Ok(Redirect::to(next).into_response())
 }

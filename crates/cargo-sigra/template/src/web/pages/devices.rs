@@ -33,6 +33,8 @@ use crate::{
     },
 };
 
+pub const PATH: &str = "/users/sessions";
+
 #[derive(Template)]
 #[template(path = "devices.html")]
 struct DevicesPage {
@@ -177,7 +179,7 @@ pub async fn index(
     // </oauth_server>
     // </api_tokens>
     Ok(Page(DevicesPage {
-        layout: Layout::new(t!("Your devices"), &session, Some(&scope)).at("/users/sessions"),
+        layout: Layout::new(t!("Your devices"), &session, Some(&scope)).at(PATH),
         devices,
         has_more: sessions.has_more,
         // <api_tokens>
@@ -205,7 +207,7 @@ pub async fn delete(
         return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, t!("Logged out of that device."))?;
-    Ok(Redirect::to("/users/sessions").into_response())
+    Ok(Redirect::to(PATH).into_response())
 }
 
 pub async fn delete_others(
@@ -218,7 +220,7 @@ pub async fn delete_others(
         _ => t!("Logged out of all other devices."),
     };
     session.put_flash(Flash::Info, text)?;
-    Ok(Redirect::to("/users/sessions").into_response())
+    Ok(Redirect::to(PATH).into_response())
 }
 
 pub async fn delete_all(
@@ -256,7 +258,7 @@ pub async fn distrust(
         return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, t!("That browser is no longer trusted."))?;
-    Ok(Redirect::to("/users/sessions").into_response())
+    Ok(Redirect::to(PATH).into_response())
 }
 // </mfa>
 
@@ -272,6 +274,6 @@ pub async fn end_access(
         return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, t!("The program no longer has access."))?;
-    Ok(Redirect::to("/users/sessions").into_response())
+    Ok(Redirect::to(PATH).into_response())
 }
 // </oauth_server>

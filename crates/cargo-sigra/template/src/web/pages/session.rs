@@ -40,6 +40,28 @@ struct LogInPage {
     // </oauth>
 }
 
+impl LogInPage {
+    fn new(accounts: &Accounts, session: &CookieSession, scope: Option<&Scope<User>>, last_way: &LastWay) -> Self {
+        // <!passkeys>
+        // <!oauth>
+        // let _ = accounts;
+        // </!oauth>
+        // </!passkeys>
+        Self {
+            layout: Layout::new(t!("Log in"), session, scope).at(user_auth::LOG_IN_PATH),
+            email: String::new(),
+            remember_me: false,
+            last_way: last_way.name.clone(),
+            // <passkeys>
+            passkey_domain: accounts.policy().passkey_domain.clone(),
+            // </passkeys>
+            // <oauth>
+            providers: oauth::buttons(accounts, &last_way.name),
+            // </oauth>
+        }
+    }
+}
+
 pub async fn new(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -47,23 +69,8 @@ pub async fn new(
     last_way: LastWay,
 ) -> Result<Page<impl Template>> {
     session.try_cookies()?;
-    // <!passkeys>
-    // <!oauth>
-    // let _ = accounts;
-    // </!oauth>
-    // </!passkeys>
-    Ok(Page(LogInPage {
-        email: session.take(EMAIL).unwrap_or_default(),
-        remember_me: false,
-        layout: Layout::new(t!("Log in"), &session, scope.as_ref()).at(user_auth::LOG_IN_PATH),
-        // <passkeys>
-        passkey_domain: accounts.policy().passkey_domain.clone(),
-        // </passkeys>
-        // <oauth>
-        providers: oauth::buttons(&accounts, &last_way.name),
-        // </oauth>
-        last_way: last_way.name,
-    }))
+    let page = LogInPage::new(&accounts, &session, scope.as_ref(), &last_way);
+    Ok(Page(LogInPage { email: session.take(EMAIL).unwrap_or_default(), ..page }))
 }
 
 pub async fn create(
@@ -112,17 +119,10 @@ async fn attempt(
     last_way: &LastWay,
     form: &Credentials,
 ) -> Result<Attempt> {
-    let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
-        layout: alert(Layout::new(t!("Log in"), session, scope).at(user_auth::LOG_IN_PATH)),
+    let page = || LogInPage {
         email: form.email.clone(),
         remember_me: form.remember_me == RememberMe::Yes,
-        last_way: last_way.name.clone(),
-        // <passkeys>
-        passkey_domain: accounts.policy().passkey_domain.clone(),
-        // </passkeys>
-        // <oauth>
-        providers: oauth::buttons(accounts, &last_way.name),
-        // </oauth>
+        ..LogInPage::new(accounts, session, scope, last_way)
     };
     if form.cookies == "tried" && !session.has_cookies() {
         session.try_cookies()?;
@@ -130,14 +130,18 @@ async fn attempt(
             Flash::Error,
             t!("Your browser didn't keep the cookie. Allow cookies for this site, then log in again."),
         );
-        return Ok(Attempt::NotMade(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
+        let mut page = page();
+        page.layout.flash = vec![lost];
+        return Ok(Attempt::NotMade(Page(page).refused()));
     }
     match accounts.attempt_log_in(session, &form.email, &form.password).await {
         Ok(Some(user)) => Ok(Attempt::Valid(user)),
         Ok(None) => Ok(Attempt::Invalid),
         Err(error) => {
             let problem = too_many_attempts(error)?;
-            Ok(Attempt::NotMade(Page(page(&|layout| layout.alert(&problem))).later(problem)))
+            let page = page();
+            let page = LogInPage { layout: page.layout.alert(&problem), ..page };
+            Ok(Attempt::NotMade(Page(page).later(problem)))
         }
     }
 }
