@@ -1,3 +1,5 @@
+//! The user, as a row of the table `users`.
+
 use sigra::{
     HashedPassword, Password,
     password::{PasswordPolicy, PasswordProblem},

@@ -1,3 +1,5 @@
+//! Why a file of translations can't be used.
+
 /// A file in `locales/` that can't be read.
 #[derive(Debug, thiserror::Error)]
 #[error("can't read `locales/{path}`: {mistake}")]

@@ -1,3 +1,5 @@
+//! The routes of the pages, and what each group of them requires.
+
 use axum::{
     Extension, Router,
     extract::DefaultBodyLimit,

@@ -1,3 +1,5 @@
+//! The routes of the JSON API, and what each group of them requires.
+
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
