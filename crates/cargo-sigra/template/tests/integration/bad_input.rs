@@ -232,6 +232,9 @@ async fn every_response_has_the_security_headers() {
     responses.push((415, post(&visitor, Some("text/plain"), "").await));
     responses.push((422, post(&visitor, Some(FORM), "").await));
     responses.push((422, post(&visitor.fork().json(), Some(FORM), "").await));
+    sqlx::raw_sql("ALTER TABLE audit_events RENAME TO elsewhere").execute(&host.pool).await.expect("broken");
+    responses.push((500, user.delete("/users/log-out").await));
+    responses.push((500, user.fork().json().delete("/users/log-out").await));
     host.pool.close().await;
     responses.push((503, visitor.get("/healthz").await));
 
