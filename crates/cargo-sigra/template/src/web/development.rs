@@ -1,4 +1,7 @@
-//! Pages for development, only for clients on this machine.
+//! Pages for development, which open only at `localhost`.
+//!
+//! A client can send any name in the header `Host`. So what keeps others out is `HOST`: unless it is set, only this machine
+//! can connect. In a container, it is where the port is published.
 
 use axum::{
     extract::Request,
