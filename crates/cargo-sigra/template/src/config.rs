@@ -1,13 +1,20 @@
 //! The settings, from the environment and the file `.env`. They are checked before anything starts.
 
 mod app_env;
+mod cookie_domain;
 pub mod database_url;
+// <device_bound>
+mod device_bound;
+// </device_bound>
 mod env_file;
 mod error;
 mod mail;
 // <oauth_server>
 mod oauth_server;
 // </oauth_server>
+// <passkeys>
+mod passkeys;
+// </passkeys>
 // <oauth>
 mod providers;
 // </oauth>
@@ -28,9 +35,6 @@ use std::{
 use sigra::oauth::{Provider, Providers};
 // </oauth>
 use sigra::{Config, config::IpNet};
-// <device_bound>
-use sigra::config::{BindingMode, DeviceBound};
-// </device_bound>
 // <passkeys>
 use sigra::config::RelyingParty;
 // </passkeys>
@@ -142,7 +146,7 @@ impl Settings {
         let mut warnings = Vec::new();
         let sigra = library_config(env, app_env, &public_url)?;
         // <passkeys>
-        let relying_party = relying_party(env, &public_url, listen, prod, &mut warnings)?;
+        let relying_party = passkeys::relying_party(env, &public_url, listen, prod, &mut warnings)?;
         let passkey_domain = relying_party.as_ref().map(|(domain, _)| domain.clone());
         let sigra =
             sigra.relying_party(relying_party.map(|(domain, origin)| RelyingParty::new(domain, origin).name("MyApp")));
@@ -155,10 +159,10 @@ impl Settings {
         let sigra = sigra.oauth_server(oauth_server::authorization_server(&public_url, &mut warnings));
         // </oauth_server>
         // <device_bound>
-        let sigra = sigra.device_bound(device_bound(env, &public_url, prod)?);
+        let sigra = sigra.device_bound(device_bound::device_bound(env, &public_url, prod)?);
         // </device_bound>
         sigra.check()?;
-        check_cookie_domain(env, &public_url, prod, &mut warnings)?;
+        cookie_domain::check(env, &public_url, prod, &mut warnings)?;
         let smtp_url = mail::smtp_url(env, prod, &mut warnings)?;
         let database_url = env.text("DATABASE_URL")?;
         // <sqlite>
@@ -290,92 +294,6 @@ fn rate_limits(env: &Variables, prod: bool) -> Result<bool, SettingsError> {
         Some("off") if !prod => Ok(false),
         Some(value) => Err(SettingsError::Invalid { name: NAME, value: value.to_owned(), expected }),
     }
-}
-
-// <passkeys>
-/// Returns the domain that passkeys belong to, and the origin of the pages that use them. Browsers don't support
-/// passkeys at IP addresses, so development uses `localhost`.
-fn relying_party(
-    env: &Variables,
-    public_url: &Url,
-    listen: SocketAddr,
-    prod: bool,
-    warnings: &mut Vec<String>,
-) -> Result<Option<(String, String)>, SettingsError> {
-    let origin = public_url.origin().ascii_serialization();
-    if let Some(domain) = env.text("PASSKEY_DOMAIN")? {
-        return Ok(Some((domain, origin)));
-    }
-    let (domain, origin) = match public_url.domain() {
-        Some(domain) => (domain.to_owned(), origin),
-        None if listen.ip().is_loopback() && !prod => {
-            ("localhost".to_owned(), format!("http://localhost:{}", listen.port()))
-        }
-        None => {
-            warnings.push(format!("passkeys are off: browsers don't support them at an IP address, such as {origin}"));
-            return Ok(None);
-        }
-    };
-    match RelyingParty::new(&domain, &origin).check() {
-        Err(error) if !prod => {
-            warnings.push(format!("passkeys are off: {error}"));
-            Ok(None)
-        }
-        _ => Ok(Some((domain, origin))),
-    }
-}
-// </passkeys>
-
-// <device_bound>
-/// Returns how sessions are bound to their devices. Browsers do that over HTTPS only.
-fn device_bound(env: &Variables, public_url: &Url, prod: bool) -> Result<Option<DeviceBound>, SettingsError> {
-    const NAME: &str = "BINDING";
-    let is_https = prod && public_url.scheme() == "https";
-    let ttl = env.seconds("BINDING_TTL")?;
-    let mode = match env.text(NAME)?.as_deref() {
-        Some("off") => return Ok(None),
-        None if !is_https => return Ok(None),
-        None | Some("enforce") if is_https => BindingMode::Enforce,
-        Some("report") if is_https => BindingMode::Report,
-        value => {
-            let expected = if is_https {
-                "off, report or enforce"
-            } else {
-                "off, unless APP_ENV is prod and PUBLIC_URL has https"
-            };
-            return Err(SettingsError::Invalid { name: NAME, value: value.unwrap_or_default().to_owned(), expected });
-        }
-    };
-    let device_bound = DeviceBound::at(public_url.origin().ascii_serialization())
-        .path("/users/session/binding")
-        .exclude(["/static"])
-        .mode(mode);
-    Ok(Some(match ttl {
-        Some(ttl) => device_bound.ttl(ttl),
-        None => device_bound,
-    }))
-}
-// </device_bound>
-
-/// Checks that the cookie domain is the page's domain or a parent. Browsers refuse other cookies.
-fn check_cookie_domain(
-    env: &Variables,
-    public_url: &Url,
-    prod: bool,
-    warnings: &mut Vec<String>,
-) -> Result<(), SettingsError> {
-    let (Some(domain), Some(_)) = (env.text("COOKIE_DOMAIN")?, env.text("PUBLIC_URL")?) else { return Ok(()) };
-    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
-    let host = public_url.host_str().unwrap_or_default();
-    if host == domain || host.ends_with(&format!(".{domain}")) {
-        return Ok(());
-    }
-    let error = SettingsError::OutsideCookieDomain { host: host.to_owned(), domain };
-    if prod {
-        return Err(error);
-    }
-    warnings.push(error.to_string());
-    Ok(())
 }
 
 // <app>
