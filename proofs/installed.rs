@@ -15,8 +15,9 @@ use my_app::{
     config::{AppEnv, ENV_PREFIX, Settings, Variables, database_url::DEFAULT_URL},
     database::{self, Connection, Pool},
 };
+use serde_json::Value;
 use sigra::{
-    CookieSession, Scope, Sudo,
+    Bearer, CookieSession, Scope, Sudo,
     testing::{TestClient, TestHost, TestResponse, assert_contains, assert_redirected_to, assert_status},
 };
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -29,11 +30,16 @@ async fn members(scope: Scope<User>) -> String {
     scope.user().email.clone()
 }
 
+async fn projects(bearer: Bearer<User>) -> String {
+    bearer.user().email.clone()
+}
+
 /// An application with a few routes and a fallback, and accounts.
 fn beside_own_routes(host: &Host) -> TestClient {
     let own = Router::new()
         .route("/", get(hello))
         .route("/members", get(members))
+        .route("/projects", get(projects))
         .route("/users", get(|| async { "the application's own" }))
         .fallback(|| async { "nothing here" });
     TestClient::new(beside::beside(own, host.router(), host.state()))
@@ -74,6 +80,67 @@ async fn links_with_a_token_reach_the_accounts() {
     let browser = beside_own_routes(&host);
     browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     assert_status(&browser.get(&host.link_to(&user.email).await).await, 200);
+}
+
+/// The paths of the router that only the OAuth server has, from its source.
+fn paths_of_the_oauth_server() -> Vec<&'static str> {
+    let router = include_str!("../crates/cargo-sigra/template/src/web/router.rs");
+    let regions = router.split("// <oauth_server>").skip(1).filter_map(|rest| rest.split("// </oauth_server>").next());
+    let routes = regions.flat_map(|region| region.split(".route(\"").skip(1)).filter_map(|rest| rest.split('"').next());
+    routes.filter(|path| !path.starts_with("/users/")).collect()
+}
+
+#[tokio::test]
+async fn the_paths_of_the_oauth_server_reach_accounts_and_no_others_beside_them() {
+    let host = Host::new().await;
+    let browser = beside_own_routes(&host);
+    let paths = paths_of_the_oauth_server();
+    assert!(paths.contains(&"/oauth/token") && paths.contains(&"/device/decision"), "{paths:?}");
+    for path in paths {
+        let response = browser.get(&path.replace("{*resource}", "mcp")).await;
+        assert!(!response.text().contains("nothing here"), "{path}");
+    }
+    for path in
+        ["/oauth", "/oauth/", "/oauth/callback", "/device/", "/device/1", "/devices", "/.well-known/security.txt"]
+    {
+        assert_contains(&browser.get(path).await, "nothing here");
+    }
+}
+
+#[tokio::test]
+async fn a_program_logs_in_by_the_addresses_in_the_metadata() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    let browser = beside_own_routes(&host);
+    let program = beside_own_routes(&host).json();
+    let metadata: Value = program.get("/.well-known/oauth-authorization-server").await.json();
+    let at = |url: &Value| {
+        url.as_str().and_then(|url| url.strip_prefix("http://localhost:4000")).expect("a path").to_owned()
+    };
+    let client = ("client_id", "my_app_cli");
+    let begun: Value = program.post(&at(&metadata["device_authorization_endpoint"]), &[client]).await.json();
+    let (page, code) = (at(&begun["verification_uri"]), begun["user_code"].as_str().expect("a code"));
+
+    assert_redirected_to(&browser.get(&page).await, "/users/log-in");
+    let log_in = log_in_form(&user.email, sigra::testing::VALID_PASSWORD);
+    assert_redirected_to(&browser.post("/users/log-in", &log_in).await, &page);
+    assert_contains(&browser.get(&page).await, "action=\"/device\"");
+    assert_contains(&browser.post(&page, &[("user[user_code]", code)]).await, "action=\"/device/decision\"");
+    let allow = [("user[user_code]", code), ("user[decision]", "allow")];
+    assert_redirected_to(&browser.post("/device/decision", &allow).await, "/users/sessions");
+
+    let device_code = begun["device_code"].as_str().expect("a code");
+    let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+    let form = [grant, client, ("device_code", device_code)];
+    let tokens: Value = program.post(&at(&metadata["token_endpoint"]), &form).await.json();
+    assert!(tokens["access_token"].is_string(), "{tokens}");
+
+    // A program without a token is told where to get one.
+    let refused = program.get("/projects").await;
+    let challenge = refused.header("www-authenticate").expect("a challenge");
+    let (_, url) = challenge.split_once("resource_metadata=\"").expect("a URL");
+    let resource: Value = program.get(&at(&url.split('"').next().into())).await.json();
+    assert_eq!(resource["authorization_servers"][0], metadata["issuer"]);
 }
 
 /// A public API for any origin, and routes with extractors.

@@ -110,7 +110,9 @@ impl<'a> Routers<'a> {
             self.collect(*start, &Above::default(), &mut Walk::default(), &mut found);
         }
         found.sort_by(|a, b| (&a.source.path, a.line, &a.path).cmp(&(&b.source.path, b.line, &b.path)));
-        found.dedup_by(|a, b| a.source == b.source && (a.line, &a.path) == (b.line, &b.path));
+        // A nested router and its first route can have the same path.
+        let place = |route: &Route<'a>| (route.line, route.path.clone(), route.methods.is_some());
+        found.dedup_by(|a, b| a.source == b.source && place(a) == place(b));
         found
     }
 

@@ -5,13 +5,57 @@ use super::{
     routes::{self, Route},
 };
 
-/// Returns all routes whose full path begins with the prefix. Routers that are nested below another path don't count.
-pub fn find<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String], prefix: &str) -> Vec<Route<'a>> {
-    let mut found = routes::all(sources, serving);
-    // The nesting itself is reported, so not the routes inside.
-    let is_inside = |route: &Route| route.nests.iter().any(|nest| format!("{nest}/").starts_with(prefix));
-    found.retain(|route| route.path.starts_with(prefix) && !is_inside(route));
+/// The paths of the OAuth server, which can't be moved.
+const OF_OAUTH_SERVER: [&str; 10] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-protected-resource",
+    "/device",
+    "/device/decision",
+    "/oauth/authorize",
+    "/oauth/device_authorization",
+    "/oauth/introspect",
+    "/oauth/register",
+    "/oauth/revoke",
+    "/oauth/token",
+];
+
+/// The path of a resource follows.
+const METADATA_OF_RESOURCES: &str = "/.well-known/oauth-protected-resource/";
+
+/// The host's routes that accounts would take over.
+#[derive(Default)]
+pub struct Shadowed<'a> {
+    /// Those below the prefix of accounts.
+    pub below: Vec<Route<'a>>,
+    /// Those at paths of the OAuth server.
+    pub of_oauth_server: Vec<Route<'a>>,
+}
+
+/// Returns all routes whose full path begins with the prefix and, if there is an OAuth server, those at its paths.
+pub fn find<'a>(
+    sources: impl Iterator<Item = &'a Source>,
+    serving: &[String],
+    prefix: &str,
+    has_oauth_server: bool,
+) -> Shadowed<'a> {
+    let mut found = Shadowed::default();
+    for route in routes::all(sources, serving) {
+        // The nesting itself is reported, so not the routes inside.
+        let is_inside = route.nests.iter().any(|nest| format!("{nest}/").starts_with(prefix));
+        if route.path.starts_with(prefix) && !is_inside {
+            found.below.push(route);
+        } else if has_oauth_server && is_of_oauth_server(&route) {
+            found.of_oauth_server.push(route);
+        }
+    }
     found
+}
+
+/// Returns whether a route has a path of the OAuth server. The first route of a router that is nested at `/device` is
+/// written as `/device/`.
+fn is_of_oauth_server(route: &Route) -> bool {
+    let path = if route.methods.is_some() { route.path.strip_suffix('/') } else { None };
+    OF_OAUTH_SERVER.contains(&path.unwrap_or(&route.path)) || route.path.starts_with(METADATA_OF_RESOURCES)
 }
 
 #[cfg(test)]
@@ -22,8 +66,49 @@ mod tests {
     #[track_caller]
     fn assert_found(files: &[(&str, &str)], expected: &[&str]) {
         let tree = tree(files);
-        let found = find(tree.sources.iter(), &["main".to_owned()], "/users/");
-        assert_eq!(found.iter().map(|route| route.path.as_str()).collect::<Vec<_>>(), expected);
+        let found = find(tree.sources.iter(), &["main".to_owned()], "/users/", true);
+        assert_eq!(paths(&found.below), expected);
+        assert_eq!(paths(&found.of_oauth_server), Vec::<&str>::new());
+    }
+
+    fn paths<'a>(routes: &'a [Route]) -> Vec<&'a str> {
+        routes.iter().map(|route| route.path.as_str()).collect()
+    }
+
+    #[test]
+    fn routes_at_paths_of_the_oauth_server_are_found() {
+        for (router, expected) in [
+            (
+                ".route(\"/device\", get(a)).route(\"/device/{id}\", get(b)).route(\"/devices\", get(c))",
+                &["/device"][..],
+            ),
+            (".nest(\"/device\", Router::new().route(\"/\", get(a)).route(\"/list\", get(b)))", &["/device/"]),
+            (".nest(\"/device\", Router::new().route(\"/list\", get(b)))", &[]),
+            (
+                ".nest(\"/oauth\", Router::new().route(\"/token\", post(a)).route(\"/callback\", get(b)))",
+                &["/oauth/token"],
+            ),
+            (".nest(\"/api\", Router::new().route(\"/device\", get(a)))", &[]),
+            (
+                ".route_service(\"/.well-known/oauth-protected-resource/mcp\", a)",
+                &["/.well-known/oauth-protected-resource/mcp"],
+            ),
+        ] {
+            let tree = tree(&[("src/main.rs", &format!("fn main() {{ serve(l, Router::new(){router}) }}"))]);
+            let find = |has_server| find(tree.sources.iter(), &["main".to_owned()], "/users/", has_server);
+            assert_eq!(paths(&find(true).of_oauth_server), expected);
+            assert!(find(true).below.is_empty() && find(false).of_oauth_server.is_empty(), "{router}");
+        }
+    }
+
+    #[test]
+    fn the_paths_of_the_oauth_server_are_those_that_installed_accounts_serve() {
+        let files = crate::template::read::embedded();
+        let beside = files.iter().find(|file| file.path == "src/beside.rs").expect("the file");
+        let (_, rest) = beside.text.split_once("const OF_OAUTH_SERVER").expect("the paths");
+        let (paths, rest) = rest.split_once("];").expect("their end");
+        assert_eq!(paths.split('"').skip(1).step_by(2).collect::<Vec<_>>(), OF_OAUTH_SERVER);
+        assert!(rest.contains(&format!("const METADATA_OF_RESOURCES: &str = \"{METADATA_OF_RESOURCES}\";")), "{rest}");
     }
 
     #[test]

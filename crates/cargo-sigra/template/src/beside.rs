@@ -20,8 +20,27 @@ use crate::{
 use crate::web::languages;
 // </languages>
 
-/// The prefix of all paths of accounts.
+/// The prefix of the paths of accounts.
 const PREFIX: &str = "/users/";
+
+// <oauth_server>
+/// The paths of the OAuth server, which programs expect exactly there. Others below `/oauth/` are the application's own.
+const OF_OAUTH_SERVER: [&str; 10] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-protected-resource",
+    "/device",
+    "/device/decision",
+    "/oauth/authorize",
+    "/oauth/device_authorization",
+    "/oauth/introspect",
+    "/oauth/register",
+    "/oauth/revoke",
+    "/oauth/token",
+];
+
+/// The path of a resource follows.
+const METADATA_OF_RESOURCES: &str = "/.well-known/oauth-protected-resource/";
+// </oauth_server>
 
 /// Why accounts can't start, in one sentence.
 #[derive(Debug)]
@@ -81,7 +100,7 @@ pub fn beside(own: Router, accounts: Router, state: &AppState) -> Router {
 
 /// Runs before the application's own routing, because a form's `_method` must be read before its route is chosen.
 async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with(PREFIX) {
+    if is_of_accounts(request.uri().path()) {
         accounts.oneshot(request).await.into_response()
     } else {
         // <languages>
@@ -94,4 +113,14 @@ async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: R
         // next.run(request).await
         // </!languages>
     }
+}
+
+/// Returns whether accounts serve a path. The application serves all others.
+fn is_of_accounts(path: &str) -> bool {
+    // <oauth_server>
+    if OF_OAUTH_SERVER.contains(&path) || path.starts_with(METADATA_OF_RESOURCES) {
+        return true;
+    }
+    // </oauth_server>
+    path.starts_with(PREFIX)
 }

@@ -12,6 +12,7 @@ fn a_plain_hello_world_gets_accounts() {
     let mut server = host.serve("hello");
     assert_eq!(server.get("/").2, "Hello, World!");
     assert_eq!(server.get("/missing").0, 404);
+    assert_eq!(server.get("/.well-known/oauth-authorization-server").0, 200);
     server.use_accounts("users", "user", "/users/");
 }
 

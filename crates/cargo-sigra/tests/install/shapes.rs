@@ -164,6 +164,27 @@ fn colliding_routes_are_reported_before_anything_is_written() {
 }
 
 #[test]
+fn routes_at_paths_of_the_oauth_server_are_reported_before_anything_is_written() {
+    let main = MAIN.replace(
+        ".route(\"/\",",
+        ".route(\"/oauth/callback\", get(|| async { \"\" })).route(\"/device\", get(|| async { \"\" })).route(\"/\",",
+    );
+    let host = host_of(&[("src/main.rs", &main)]);
+    refused(
+        &host,
+        &[],
+        "accounts would serve their OAuth server in place of `/device` (src/main.rs:5). Leave the OAuth server out, \
+         `--no-oauth-server`, move your routes, or pass `--force` to install anyway",
+    );
+    assert!(!installed(&host, &["--no-oauth-server", "--dry-run"]).contains("warning"));
+    let forced = installed(&host, &["--force"]);
+    assert!(
+        forced.contains("warning: accounts now serve their OAuth server, in place of `/device` (src/main.rs:5)"),
+        "{forced}"
+    );
+}
+
+#[test]
 fn the_hosts_own_routes_are_listed_beside_those_of_accounts() {
     let main = MAIN.replace(
         ".route(\"/\",",

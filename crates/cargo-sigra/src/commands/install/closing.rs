@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::ShadowedRoutes;
 use crate::{
     host::{edits::Edit, package::Host, serve::Survey},
     manifest,
@@ -81,8 +82,7 @@ pub fn show_changes(created: &[Edit], edits: &[Edit]) {
 }
 
 /// Prints what is left for the host to do.
-pub fn advise(host: &Host, plan: &Plan, survey: &Survey, shadowed: &[String]) {
-    let plural = &plan.users.plural;
+pub fn advise(host: &Host, survey: &Survey, shadowed: &[ShadowedRoutes]) {
     for paragraph in survey.advice() {
         anstream::println!("\n{paragraph}");
     }
@@ -93,8 +93,10 @@ pub fn advise(host: &Host, plan: &Plan, survey: &Survey, shadowed: &[String]) {
             styled(WARNING, "warning:")
         );
     }
-    for route in shadowed {
-        anstream::println!("\n{} accounts now serve `/{plural}/`, in place of {route}", styled(WARNING, "warning:"));
+    for ShadowedRoutes { served, routes, .. } in shadowed {
+        for route in routes {
+            anstream::println!("\n{} accounts now serve {served}, in place of {route}", styled(WARNING, "warning:"));
+        }
     }
 }
 
