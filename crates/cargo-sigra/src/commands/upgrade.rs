@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use semver::Version;
 use serde::Serialize;
 
 use self::change::{Change, Kind};
@@ -121,12 +122,16 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
 
 /// Refuses to run if a newer version generated the code: this one doesn't know what it generated.
 fn refuse_newer_code(theirs: &str) -> Result<(), UpgradeError> {
-    let numbers =
-        |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).filter_map(|n| n.parse().ok()).collect() };
-    if numbers(theirs) > numbers(env!("CARGO_PKG_VERSION")) {
-        return Err(UpgradeError::Newer { theirs: theirs.to_owned() });
+    let is_newer = newer_than(theirs, env!("CARGO_PKG_VERSION"));
+    if is_newer { Err(UpgradeError::Newer { theirs: theirs.to_owned() }) } else { Ok(()) }
+}
+
+/// Compares two versions. A pre-release comes before its release. A version that isn't one is from another generator.
+fn newer_than(theirs: &str, ours: &str) -> bool {
+    match (Version::parse(theirs), Version::parse(ours)) {
+        (Ok(theirs), Ok(ours)) => theirs > ours,
+        _ => theirs != ours,
     }
-    Ok(())
 }
 
 fn read(root: &Path, path: &str) -> Result<Option<String>, UpgradeError> {
@@ -173,4 +178,23 @@ fn show(step: &Step) {
     };
     let why = step.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     anstream::println!("  {} {}{why}", styled(style, format!("{:>9}", step.action)), step.path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_newer_than_its_pre_releases() {
+        for (theirs, ours, is_newer) in [
+            ("0.2.0-rc.1", "0.2.0", false),
+            ("0.2.0", "0.2.0-rc.1", true),
+            ("0.2.0-rc.2", "0.2.0-rc.10", false),
+            ("0.10.0", "0.9.0", true),
+            ("0.2.0", "0.2.0", false),
+            ("0.1.9", "0.2.0", false),
+        ] {
+            assert_eq!(newer_than(theirs, ours), is_newer, "{theirs} {ours}");
+        }
+    }
 }
