@@ -32,6 +32,10 @@ pub enum TrialError {
     Stopped,
 }
 
+/// The flags of Cargo with and without a network.
+const ONLINE: &[&str] = &[];
+const OFFLINE: &[&str] = &["--offline"];
+
 /// The checks to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Checks {
@@ -59,19 +63,29 @@ pub fn run(root: &Path, edits: &[&Edit], checks: Checks) -> Result<(), TrialErro
 
 /// Resolves the dependencies. Tries it offline first, which takes no time.
 fn resolve(copy: &Copy, root: &Path) -> Result<(), TrialError> {
-    let Err(offline) = update(copy, root, &["--offline"])? else { return Ok(()) };
-    let Err(online) = update(copy, root, &[])? else { return Ok(()) };
-    if reason::is_network_error(&online) {
-        // A conflict of native libraries isn't caused by missing downloads, so report that instead.
-        let said = if reason::is_links_conflict(&offline) { offline } else { online };
-        return Err(TrialError::Unreachable(said));
+    let Err(offline) = update(copy, root, OFFLINE)? else { return Ok(()) };
+    let Err(online) = update(copy, root, ONLINE)? else { return Ok(()) };
+    if !reason::is_network_error(&online) {
+        return match update_unchanged(root, ONLINE)? {
+            Ok(()) => Err(TrialError::Conflict { said: online }),
+            Err(said) => Err(TrialError::Before(said)),
+        };
     }
+    // A conflict of native libraries isn't caused by missing downloads, so report that instead.
+    if !reason::is_links_conflict(&offline) {
+        return Err(TrialError::Unreachable(online));
+    }
+    match update_unchanged(root, OFFLINE)? {
+        Err(said) if reason::is_links_conflict(&said) => Err(TrialError::Before(said)),
+        _ => Err(TrialError::Conflict { said: offline }),
+    }
+}
+
+/// Finds versions for the host's dependencies as they are.
+fn update_unchanged(root: &Path, flags: &[&str]) -> Result<Result<(), String>, TrialError> {
     let before = Copy::of_manifests(root)?;
     before.apply(&[])?;
-    match update(&before, root, &[])? {
-        Ok(()) => Err(TrialError::Conflict { said: online }),
-        Err(said) => Err(TrialError::Before(said)),
-    }
+    update(&before, root, flags)
 }
 
 /// Finds versions for new dependencies, and keeps the others. If it finds none, returns Cargo's message.

@@ -34,9 +34,28 @@ fn two_packages_that_link_the_same_library_are_refused() {
     let host = host("own = { path = \"own\" }", "links = \"sqlite3\"\n");
     let message = host.refuses(&NO_NETWORK, &[]);
     assert!(message.contains("which links to `sqlite3`") && message.contains("sqlx"), "{message}");
+    let explained = "`sqlx` (libsqlite3-sys";
+    let reason = "and `own` need different versions of the native library `sqlite3`, but a program can have only one";
+    assert!(message.contains("cargo can't resolve the dependencies: ") && message.contains(reason), "{message}");
+    assert!(message.contains(explained) && !message.contains("--no-resolve"), "{message}");
     assert!(message.contains(&format!("({}", host.root().canonicalize().expect("a folder").display())), "{message}");
     let dry = sigra_with(&host.root(), &NO_NETWORK, &["install", "--yes", "--dry-run"]);
     assert!(!dry.status.success(), "a dry run also fails: {}", said(&dry));
+}
+
+#[test]
+fn a_conflict_that_was_there_before_is_not_blamed_on_accounts() {
+    let own = "own = { path = \"own\" }\nother = { path = \"other\" }";
+    let host = host(own, "links = \"a\"\n");
+    let other = "[package]\nname = \"other\"\nversion = \"1.0.0\"\nedition = \"2024\"\nlinks = \"a\"\n";
+    for (path, text) in [("Cargo.toml", other), ("build.rs", "fn main() {}\n"), ("src/lib.rs", "")] {
+        let path = host.root().join("other").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+    host.commit();
+    let message = host.refuses(&NO_NETWORK, &[]);
+    assert!(message.contains("cargo can't resolve your dependencies even without the changes"), "{message}");
 }
 
 #[test]
