@@ -103,6 +103,24 @@ fn cargo_that(command: &str, does: &str) -> tempfile::TempDir {
 
 #[cfg(unix)]
 #[test]
+fn a_toolchain_that_is_not_installed_is_named() {
+    let cargo =
+        cargo_that("metadata", "echo \"error: toolchain '1.80.0' is not installed\n\nStack backtrace:\" >&2; exit 1");
+    let host = Host::with("hello", &[("rust-toolchain.toml", "[toolchain]\nchannel = \"1.80.0\"\n")]);
+    let path = cargo.path().join("cargo").display().to_string();
+    let message = host.refuses(&[("CARGO", &path)], &[]);
+    let file = host.root().canonicalize().expect("a folder").join("rust-toolchain.toml");
+    assert_eq!(
+        message,
+        format!(
+            "error: `{}` pins the toolchain `1.80.0`, which is not installed: run `rustup toolchain install 1.80.0`\n",
+            file.display()
+        )
+    );
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupted_installation_changes_nothing() {
     for (command, flags) in [("check", &["--check"][..]), ("update", &[])] {
         let cargo = cargo_that(command, "kill -INT $PPID; exit 0");
