@@ -1,6 +1,7 @@
 //! Finds where the host serves its router. If exactly one place is certain, accounts are added there. Otherwise the
 //! user gets the lines to write.
 
+mod calls;
 mod errors;
 mod finder;
 mod place;
@@ -13,7 +14,7 @@ use quote::ToTokens;
 use syn::{Item, visit::Visit};
 
 use self::{
-    finder::Calls,
+    calls::Calls,
     place::{Wait, binding},
     site::{Doubt, Shape, Site},
 };
