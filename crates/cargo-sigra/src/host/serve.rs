@@ -4,6 +4,7 @@
 mod calls;
 mod errors;
 mod finder;
+mod lints;
 mod place;
 mod port;
 mod site;
@@ -15,7 +16,7 @@ use syn::{Item, visit::Visit};
 
 use self::{
     calls::Calls,
-    place::{Wait, binding},
+    place::{Wait, WithAccounts, statement},
     site::{Doubt, Shape, Site},
 };
 use super::{
@@ -67,6 +68,7 @@ pub struct Survey {
     pub sites: Vec<Site>,
     has_accounts: bool,
     module: String,
+    panic_is_linted: bool,
     /// The folder of the package.
     root: PathBuf,
 }
@@ -78,7 +80,9 @@ impl Survey {
         let read = |target: &Target| Crate { target: target.clone(), tree: Tree::of(&target.root, module) };
         let crates = host.targets.iter().map(read).collect();
         let neighbours: Vec<Crate> = host.neighbours.iter().map(read).collect();
-        Self::of_crates(crates, &neighbours, module, program, is_there, host.root.clone())
+        let survey = Self::of_crates(crates, &neighbours, module, program, is_there, host.root.clone())?;
+        let panic_is_linted = survey.panic_is_linted || lints::are_on_panics(&host.root, &host.workspace);
+        Ok(Self { panic_is_linted, ..survey })
     }
 
     fn of_crates(
@@ -119,7 +123,8 @@ impl Survey {
             Some(home) => home,
             None => home(&crates, &sites, program)?,
         };
-        Ok(Self { crates, home, sites, has_accounts, module: module.to_owned(), root })
+        let panic_is_linted = crates.iter().filter_map(|krate| krate.tree.sources.first()).any(lints::are_on_panics_in);
+        Ok(Self { crates, home, sites, has_accounts, module: module.to_owned(), panic_is_linted, root })
     }
 
     /// Returns the root file of the crate that declares the module.
@@ -199,9 +204,14 @@ impl Survey {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('\\', "/")
     }
 
-    /// Returns the path of the function, as called from a place.
-    fn with_accounts(&self, site: &Site) -> String {
-        format!("{}::with_accounts", self.module_from(site.crates.first().copied()))
+    /// Returns the function, as called from a place.
+    fn with_accounts(&self, site: &Site) -> WithAccounts {
+        self.with_accounts_from(site.crates.first().copied())
+    }
+
+    fn with_accounts_from(&self, krate: Option<usize>) -> WithAccounts {
+        let path = format!("{}::with_accounts", self.module_from(krate));
+        WithAccounts { path, panic_is_linted: self.panic_is_linted }
     }
 
     /// Returns the path of the module, as seen from a crate.
@@ -239,10 +249,9 @@ impl Survey {
         if self.sites.is_empty() {
             let program = self.crates.iter().position(|krate| krate.target.kind == Kind::Program);
             let from = program.filter(|_| self.has_program());
-            let call = format!("{}::with_accounts", self.module_from(from));
             let lines = format!(
                 "{}\naxum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>())",
-                binding("app", &call, "app", &Wait::Await, false)
+                statement(&self.with_accounts_from(from), &Wait::Await, false)
             );
             advice.push(format!(
                 "Found no place where a router is served. In the async function that serves yours, write\n\n{}",

@@ -14,6 +14,23 @@ pub enum Make {
     Nothing,
 }
 
+/// The function that adds accounts, as the host's code calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithAccounts {
+    /// Its path, such as `crate::auth::with_accounts`.
+    pub path: String,
+    /// Whether the host's lints refuse a panic.
+    pub panic_is_linted: bool,
+}
+
+impl WithAccounts {
+    /// Returns the line before a call that panics, if the host's lints need one.
+    fn attribute(&self, can_fail: bool) -> Option<&'static str> {
+        (self.panic_is_linted && !can_fail)
+            .then_some("#[allow(clippy::panic, reason = \"the application can't run without accounts\")]")
+    }
+}
+
 /// How to wait for the accounts to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -40,27 +57,28 @@ const MAKE: &str = ".into_make_service_with_connect_info::<std::net::SocketAddr>
 
 impl Place {
     /// Returns the source with accounts around the router.
-    pub fn around(&self, source: &str, with_accounts: &str) -> String {
+    pub fn around(&self, source: &str, with_accounts: &WithAccounts) -> String {
         let statement = self.changed(source, with_accounts);
         format!("{}{statement}{}", &source[..self.statement.start], &source[self.statement.end..])
     }
 
     /// Returns only the changed statement, without indentation.
-    pub fn lines(&self, source: &str, with_accounts: &str) -> String {
+    pub fn lines(&self, source: &str, with_accounts: &WithAccounts) -> String {
         let indent = self.indent(source).unwrap_or_default().to_owned();
         let changed = self.changed(source, with_accounts);
         changed.lines().map(|line| line.strip_prefix(&indent).unwrap_or(line)).collect::<Vec<_>>().join("\n")
     }
 
-    fn changed(&self, source: &str, with_accounts: &str) -> String {
+    fn changed(&self, source: &str, with_accounts: &WithAccounts) -> String {
         let gap = self.indent(source).map_or(" ".to_owned(), |indent| format!("\n{indent}"));
         let made = match self.make {
             Make::Kept => &source[self.router.end..self.service.end],
             Make::ConnectInfo => MAKE,
             Make::Nothing => "",
         };
+        let attribute = with_accounts.attribute(self.can_fail).map(|line| format!("{line}{gap}")).unwrap_or_default();
         format!(
-            "{}{gap}{}{}{made}{}",
+            "{attribute}{}{gap}{}{}{made}{}",
             binding(&self.name, with_accounts, &source[self.router.clone()], &self.wait, self.can_fail),
             &source[self.statement.start..self.service.start],
             self.name,
@@ -76,12 +94,19 @@ impl Place {
     }
 }
 
+/// Returns the statement for a router in the variable `app`, with the attribute that it needs.
+pub fn statement(with_accounts: &WithAccounts, wait: &Wait, can_fail: bool) -> String {
+    let attribute = with_accounts.attribute(can_fail).map(|line| format!("{line}\n")).unwrap_or_default();
+    format!("{attribute}{}", binding("app", with_accounts, "app", wait, can_fail))
+}
+
 /// Returns a statement such as `let app = crate::auth::with_accounts(app).await?;`.
-pub fn binding(name: &str, with_accounts: &str, router: &str, wait: &Wait, can_fail: bool) -> String {
+fn binding(name: &str, with_accounts: &WithAccounts, router: &str, wait: &Wait, can_fail: bool) -> String {
     let failed = if can_fail { "?" } else { ".unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"))" };
+    let path = &with_accounts.path;
     match wait {
-        Wait::Await => format!("let {name} = {with_accounts}({router}).await{failed};"),
-        Wait::BlockOn(runtime) => format!("let {name} = {runtime}.block_on({with_accounts}({router})){failed};"),
+        Wait::Await => format!("let {name} = {path}({router}).await{failed};"),
+        Wait::BlockOn(runtime) => format!("let {name} = {runtime}.block_on({path}({router})){failed};"),
     }
 }
 

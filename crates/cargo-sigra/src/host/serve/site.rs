@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::place::{Place, Wait, binding};
+use super::place::{Place, Wait, WithAccounts, statement};
 
 /// The server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +84,13 @@ impl Site {
     }
 
     /// Returns what to write there.
-    pub fn lines(&self, source: &str, with_accounts: &str) -> String {
-        let plain = |wait: &Wait| binding("app", with_accounts, "app", wait, self.can_fail);
+    pub fn lines(&self, source: &str, with_accounts: &WithAccounts) -> String {
+        let plain = |wait: &Wait| statement(with_accounts, wait, self.can_fail);
         match (self.shape, &self.place, &self.doubt) {
             (Shape::Loco, ..) => format!(
                 "async fn after_routes(router: axum::Router, _: &loco_rs::app::AppContext) -> loco_rs::Result<axum::Router> {{\n    \
-                 {with_accounts}(router).await.map_err(loco_rs::Error::msg)\n}}"
+                 {}(router).await.map_err(loco_rs::Error::msg)\n}}",
+                with_accounts.path
             ),
             (Shape::Hyper, ..) => format!(
                 "// Once, before accepting connections:\n{}\n\
@@ -104,7 +105,7 @@ impl Site {
             (_, Some(place), _) => place.lines(source, with_accounts),
             (_, None, Some(Doubt::Sync)) => format!(
                 "// In the async function that calls it:\n{}\n// Here:\n{SERVE}",
-                binding("app", with_accounts, "app", &Wait::Await, false)
+                statement(with_accounts, &Wait::Await, false)
             ),
             (Shape::Lambda, ..) => format!("{}\nlambda_http::run(app).await", plain(&Wait::Await)),
             (Shape::Shuttle, ..) => format!("{}\nOk(app.into())", plain(&Wait::Await)),

@@ -100,6 +100,20 @@ fn errors_are_returned_if_possible() {
 }
 
 #[test]
+fn a_panic_is_allowed_where_the_hosts_lints_refuse_it() {
+    let allowed = "    #[allow(clippy::panic, reason = \"the application can't run without accounts\")]\n    \
+         let router = crate::auth::with_accounts(router).await.unwrap_or_else(";
+    let statements = "axum::serve(l, router).await.unwrap();";
+    let strict = |result: &str| format!("#![deny(clippy::panic)]\n{}", serving(result, statements));
+    assert!(around(&strict("")).contains(allowed), "{}", around(&strict("")));
+    for source in [strict(" -> anyhow::Result<()>"), serving("", statements)] {
+        assert!(!around(&source).contains("allow("), "{}", around(&source));
+    }
+    let unknown = strict("").replace("axum::serve(l", "axum::serve(listener()");
+    assert!(advice(&unknown).contains(allowed), "{}", advice(&unknown));
+}
+
+#[test]
 fn the_hosts_variables_are_not_shadowed() {
     let after = around(&serving(
         "",
