@@ -9,7 +9,10 @@ use crate::{
     cli::arguments::Migration,
     host::edits::{Edit, EditError, Transaction},
     manifest::{Manifest, ManifestError},
-    plan::migrations::{Migrations, version, written_version},
+    plan::{
+        migrations::{Migrations, version, written_version},
+        names::is_snake_case,
+    },
     system::{
         json::{self, JsonError},
         terminal,
@@ -36,9 +39,7 @@ struct Report {
 }
 
 pub fn run(args: &Migration) -> Result<(), NewMigrationError> {
-    let is_name = args.name.starts_with(|c: char| c.is_ascii_lowercase())
-        && args.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if !is_name {
+    if !is_snake_case(&args.name) {
         return Err(NewMigrationError::Name(args.name.clone()));
     }
     let root = Path::new(".");

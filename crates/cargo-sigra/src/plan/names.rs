@@ -57,6 +57,12 @@ pub fn is_keyword(word: &str) -> bool {
     word == "gen" || syn::parse_str::<syn::Ident>(word).is_err()
 }
 
+/// Returns whether a name has only lowercase letters, digits and `_`, and starts with a letter.
+pub fn is_snake_case(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 /// Returns what else a crate or module of this name would be.
 pub fn reserved(ident: &str) -> Option<&'static str> {
     let lists: [(bool, &str); 4] = [

@@ -39,8 +39,7 @@ impl UserNames {
             return Err(NameError::Type(singular.to_owned()));
         }
         let plural = plural.map_or_else(|| format!("{}s", snake_case(singular)), str::to_owned);
-        let is_table = plural.starts_with(|c: char| c.is_ascii_lowercase())
-            && plural.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        let is_table = names::is_snake_case(&plural)
             && !plural.contains("__")
             && !plural.ends_with('_')
             && plural.len() <= MAX_TABLE;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ShadowedRoutes;
+use super::{prepare::Installation, shadowed_routes::ShadowedRoutes};
 use crate::{
     host::{edits::Edit, package::Host, serve::Survey},
     manifest,
@@ -24,7 +24,7 @@ pub struct Report<'a> {
     choices: Choices,
     created: Vec<&'a str>,
     changed: Vec<&'a str>,
-    warnings: Vec<String>,
+    warnings: &'a [String],
     /// What is left for the host to do.
     advice: Vec<String>,
     /// The commands to run next.
@@ -32,31 +32,50 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub fn of(
-        dry_run: bool,
-        created: &'a [Edit],
-        edits: &'a [Edit],
-        plan: &Plan,
-        survey: &Survey,
-        warnings: Vec<String>,
-        advice: Option<&str>,
-    ) -> Self {
+    pub fn of(installation: &'a Installation, dry_run: bool) -> Self {
+        let Installation { plan, survey, .. } = installation;
         let paths = |edits: &'a [Edit]| edits.iter().map(|edit| edit.path.as_str()).collect();
-        let of_survey = survey.advice().into_iter().map(|paragraph| paragraph.to_string());
         Self {
             dry_run,
             choices: plan.choices,
-            created: paths(created),
-            changed: paths(edits),
-            warnings,
-            advice: advice.map(str::to_owned).into_iter().chain(of_survey).collect(),
+            created: paths(&installation.created),
+            changed: paths(&installation.edits),
+            warnings: &installation.warnings,
+            advice: installation.advice.map(str::to_owned).into_iter().chain(survey.advice()).collect(),
             next: next_commands(plan, survey),
         }
     }
 }
 
+/// Prints what was written, or would be, and the next steps.
+pub fn print(installation: &Installation, dry_run: bool) {
+    let Installation { plan, survey, created, edits, is_first, .. } = installation;
+    for warning in &installation.warnings {
+        anstream::println!("{} {warning}\n", styled(WARNING, "warning:"));
+    }
+    if *is_first {
+        let done = if dry_run { "Would install" } else { "Installed" };
+        anstream::println!("{} accounts: {}\n", styled(STRONG, done), plan.choices.in_words());
+    }
+    list(created, edits, *is_first);
+    if dry_run {
+        show_changes(created, edits);
+    } else if *is_first {
+        plan.sigra.print_note();
+    }
+    if let Some(advice) = installation.advice {
+        anstream::println!("\n{advice}");
+    }
+    advise(&installation.host, survey, &installation.shadowed);
+    if dry_run {
+        anstream::println!("\nNothing was written. Run the same command without `--dry-run` to write it.");
+    } else {
+        explain(plan, survey, edits);
+    }
+}
+
 /// Prints the files that were written.
-pub fn report(created: &[Edit], edits: &[Edit], is_first: bool) {
+fn list(created: &[Edit], edits: &[Edit], is_first: bool) {
     if created.is_empty() && edits.is_empty() {
         anstream::println!("Everything is already installed.");
     }
@@ -72,7 +91,7 @@ pub fn report(created: &[Edit], edits: &[Edit], is_first: bool) {
 }
 
 /// Prints what changes in the host's own files and in its database. The rest is new files, thousands of lines.
-pub fn show_changes(created: &[Edit], edits: &[Edit]) {
+fn show_changes(created: &[Edit], edits: &[Edit]) {
     let migrations = created.iter().filter(|edit| edit.path.ends_with(".sql"));
     let shown: Vec<&Edit> = edits.iter().chain(migrations).collect();
     if !shown.is_empty() {
@@ -82,7 +101,7 @@ pub fn show_changes(created: &[Edit], edits: &[Edit]) {
 }
 
 /// Prints what is left for the host to do.
-pub fn advise(host: &Host, survey: &Survey, shadowed: &[ShadowedRoutes]) {
+fn advise(host: &Host, survey: &Survey, shadowed: &[ShadowedRoutes]) {
     for paragraph in survey.advice() {
         anstream::println!("\n{paragraph}");
     }
@@ -101,7 +120,7 @@ pub fn advise(host: &Host, survey: &Survey, shadowed: &[ShadowedRoutes]) {
 }
 
 /// Prints how to use what was installed.
-pub fn explain(plan: &Plan, survey: &Survey, edits: &[Edit]) {
+fn explain(plan: &Plan, survey: &Survey, edits: &[Edit]) {
     let plural = &plan.users.plural;
     if let Some((path, line)) = changed_line(edits) {
         anstream::println!("\nAccounts were added to the router that {path}:{line} serves.");
