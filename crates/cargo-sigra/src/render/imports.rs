@@ -207,9 +207,12 @@ impl fmt::Display for Tree {
         // `a` and `a::b` are `a::{self, b}`.
         let is_within = |name: &&String| !self.below.contains_key(*name);
         let names = self.names.iter().filter(is_within).cloned();
-        let below = self.below.iter().map(|(name, tree)| match self.names.contains(name) {
-            true => format!("{name}::{{self, {}}}", tree.parts()),
-            false => format!("{name}::{tree}"),
+        let below = self.below.iter().map(|(name, tree)| {
+            if self.names.contains(name) {
+                format!("{name}::{{self, {}}}", tree.parts())
+            } else {
+                format!("{name}::{tree}")
+            }
         });
         let parts: Vec<String> = names.chain(below).collect();
         match &parts[..] {

@@ -37,9 +37,10 @@ fn formatted(text: &str, call: &Call) -> String {
     // A variable with the name of the value is captured.
     let named = values.filter(|Value { name, code }| name != code);
     let named: String = named.map(|Value { name, code }| format!(", {name} = {code}")).collect();
-    match names.is_empty() {
-        true => format!("{}.to_owned()", literal(text)),
-        false => format!("format!({}{named})", literal(text)),
+    if names.is_empty() {
+        format!("{}.to_owned()", literal(text))
+    } else {
+        format!("format!({}{named})", literal(text))
     }
 }
 

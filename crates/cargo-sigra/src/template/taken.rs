@@ -49,10 +49,7 @@ pub fn refuse_app(app: &AppName) -> Result<(), TakenError> {
             Scope(&mut taken).visit_file(&syntax);
         }
     }
-    match taken.contains(&app.ident()) {
-        true => Err(NameError::Taken(app.package().to_owned()).into()),
-        false => Ok(()),
-    }
+    if taken.contains(&app.ident()) { Err(NameError::Taken(app.package().to_owned()).into()) } else { Ok(()) }
 }
 
 /// Returns whether a module can't have this name, because Rust, its content or a dependency uses it.

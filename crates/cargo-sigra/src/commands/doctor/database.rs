@@ -33,64 +33,95 @@ struct Contents {
     addresses: Vec<String>,
 }
 
+/// The database of an application, and what `DATABASE_URL` must look like for it.
+struct Kind {
+    database: Database,
+    name: &'static str,
+    schemes: &'static [&'static str],
+    example: &'static str,
+}
+
+impl Kind {
+    fn of(database: Database) -> Self {
+        let (name, schemes, example) = match database {
+            Database::Sqlite => ("SQLite", &["sqlite:"][..], "sqlite:///var/lib/my_app/my_app.db"),
+            Database::Postgres => {
+                ("PostgreSQL", &["postgres:", "postgresql:"][..], "postgres://user:password@host/database")
+            }
+        };
+        Self { database, name, schemes, example }
+    }
+
+    fn set_url(&self) -> String {
+        format!("DATABASE_URL={}", self.example)
+    }
+}
+
 pub async fn check(root: &Path, manifest: &Manifest, env: &Variables) -> Vec<Finding> {
-    let default = match manifest.choices.db {
-        Database::Sqlite => format!("sqlite://{}_dev.db", manifest.app.ident()),
-        Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),
-    };
+    let kind = Kind::of(manifest.choices.db);
+    match url(manifest, env, &kind) {
+        Ok(url) => connected(root, manifest, &url, &kind).await,
+        Err(finding) => vec![finding],
+    }
+}
+
+/// Returns the URL of the database, or why it can't be used. Connects to nothing.
+fn url(manifest: &Manifest, env: &Variables, kind: &Kind) -> Result<String, Finding> {
     let given = env.get("DATABASE_URL");
     let is_unset = given.is_none() && env.is_prod();
-    let url = given.map_or(default, |url| match manifest.choices.db {
-        // Like the application: a path without a scheme names a file.
-        Database::Sqlite if !url.contains(':') || url == ":memory:" => format!("sqlite://{url}"),
-        _ => url,
-    });
-    let (asked, schemes, example) = match manifest.choices.db {
-        Database::Sqlite => ("SQLite", &["sqlite:"][..], "sqlite:///var/lib/my_app/my_app.db"),
-        Database::Postgres => {
-            ("PostgreSQL", &["postgres:", "postgresql:"][..], "postgres://user:password@host/database")
-        }
-    };
+    let url = given.map_or_else(|| default_url(manifest), |url| with_scheme(url, kind.database));
     if is_unset {
         let found = format!("DATABASE_URL is not set: the database is {url}, as in development");
-        return vec![Finding::warning("database", found, format!("DATABASE_URL={example}"))];
+        return Err(Finding::warning("database", found, kind.set_url()));
     }
-    let scheme = url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme).to_owned();
-    if !schemes.iter().any(|known| url.starts_with(known)) {
-        let found = format!("DATABASE_URL begins with `{scheme}:`, but the application is built for {asked}");
-        return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
+    if !kind.schemes.iter().any(|known| url.starts_with(known)) {
+        let scheme = url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme);
+        let found = format!("DATABASE_URL begins with `{scheme}:`, but the application is built for {}", kind.name);
+        return Err(Finding::bad("database", found, kind.set_url()));
     }
     if env.is_prod() && (url.contains(":memory:") || url.contains("mode=memory")) {
         let found = "DATABASE_URL is in memory: a restart deletes all users";
-        return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
+        return Err(Finding::bad("database", found, kind.set_url()));
     }
-    if let (Database::Sqlite, false) = (manifest.choices.db, file_exists(&url)) {
-        return vec![Finding::warning(
-            "database",
-            "the database file does not exist yet",
-            "start the application, which creates and migrates it",
-        )];
+    if kind.database == Database::Sqlite && !file_exists(&url) {
+        let fix = "start the application, which creates and migrates it";
+        return Err(Finding::warning("database", "the database file does not exist yet", fix));
     }
+    Ok(url)
+}
+
+fn default_url(manifest: &Manifest) -> String {
+    match manifest.choices.db {
+        Database::Sqlite => format!("sqlite://{}_dev.db", manifest.app.ident()),
+        Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),
+    }
+}
+
+/// Adds the scheme to a path that names a file, like the application.
+fn with_scheme(url: String, database: Database) -> String {
+    let is_path = database == Database::Sqlite && (!url.contains(':') || url == ":memory:");
+    if is_path { format!("sqlite://{url}") } else { url }
+}
+
+/// Connects, and checks what the database contains.
+async fn connected(root: &Path, manifest: &Manifest, url: &str, kind: &Kind) -> Vec<Finding> {
     let users = &*manifest.users.plural;
     let table = table_around(&root.join(&manifest.migrations.folder));
-    let answers = match manifest.choices.db {
-        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url, users, &table)).await,
-        Database::Postgres => timeout(PATIENCE, of_postgres(&url, users, &table)).await,
+    let answers = match kind.database {
+        Database::Sqlite => timeout(PATIENCE, of_sqlite(url, users, &table)).await,
+        Database::Postgres => timeout(PATIENCE, of_postgres(url, users, &table)).await,
     };
+    let failed =
+        |found: String| vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is running")];
     match answers {
         Ok(Ok(answers)) => vec![
-            Finding::good("database", format!("can connect to {asked}")),
+            Finding::good("database", format!("can connect to {}", kind.name)),
             migrations(root, &manifest.migrations, &answers.applied).await,
             clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
             addresses(&answers.addresses, users),
         ],
-        Ok(Err(error)) => {
-            vec![Finding::bad("database", error.to_string(), "check DATABASE_URL, and that the database is running")]
-        }
-        Err(_) => {
-            let found = format!("it does not respond within {} seconds", PATIENCE.as_secs());
-            vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is running")]
-        }
+        Ok(Err(error)) => failed(error.to_string()),
+        Err(_) => failed(format!("it does not respond within {} seconds", PATIENCE.as_secs())),
     }
 }
 
@@ -104,21 +135,21 @@ async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Con
     let mut conn = SqliteConnection::connect_with(&options.create_if_missing(false).read_only(true)).await?;
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut conn).await?;
-    let applied = match tables.iter().any(|name| name == migrations) {
-        true => sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?,
-        false => Vec::new(),
+    let exists = |table: &str| tables.iter().any(|name| name == table);
+    let applied = if exists(migrations) {
+        sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?
+    } else {
+        Vec::new()
     };
-    let newest = match tables.iter().any(|name| name == "users_tokens") {
-        true => {
-            sqlx::query("SELECT max(inserted_at) FROM users_tokens").try_map(milliseconds).fetch_one(&mut conn).await?
-        }
-        false => None,
+    let newest = if exists("users_tokens") {
+        sqlx::query("SELECT max(inserted_at) FROM users_tokens").try_map(milliseconds).fetch_one(&mut conn).await?
+    } else {
+        None
     };
-    let addresses = match tables.iter().any(|name| name == users) {
-        true => {
-            sqlx::query_scalar(AssertSqlSafe(unusual("GLOB '*[^a-zA-Z0-9@.+_-]*'", users))).fetch_all(&mut conn).await?
-        }
-        false => Vec::new(),
+    let addresses = if exists(users) {
+        sqlx::query_scalar(AssertSqlSafe(unusual("GLOB '*[^a-zA-Z0-9@.+_-]*'", users))).fetch_all(&mut conn).await?
+    } else {
+        Vec::new()
     };
     conn.close().await?;
     Ok(Contents { applied: applied.into_iter().collect(), now: None, newest, addresses })
@@ -139,17 +170,20 @@ async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<C
     let exists = async |conn: &mut PgConnection, table: &str| -> sqlx::Result<bool> {
         sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(conn).await
     };
-    let applied = match exists(&mut conn, migrations).await? {
-        true => sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?,
-        false => Vec::new(),
+    let applied = if exists(&mut conn, migrations).await? {
+        sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?
+    } else {
+        Vec::new()
     };
-    let newest = match exists(&mut conn, "users_tokens").await? {
-        true => sqlx::query_scalar("SELECT max(inserted_at) FROM users_tokens").fetch_one(&mut conn).await?,
-        false => None,
+    let newest = if exists(&mut conn, "users_tokens").await? {
+        sqlx::query_scalar("SELECT max(inserted_at) FROM users_tokens").fetch_one(&mut conn).await?
+    } else {
+        None
     };
-    let addresses = match exists(&mut conn, users).await? {
-        true => sqlx::query_scalar(AssertSqlSafe(unusual("~ '[^a-zA-Z0-9@.+_-]'", users))).fetch_all(&mut conn).await?,
-        false => Vec::new(),
+    let addresses = if exists(&mut conn, users).await? {
+        sqlx::query_scalar(AssertSqlSafe(unusual("~ '[^a-zA-Z0-9@.+_-]'", users))).fetch_all(&mut conn).await?
+    } else {
+        Vec::new()
     };
     let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut conn).await?;
     conn.close().await?;

@@ -17,14 +17,12 @@ pub async fn check(env: &Variables) -> Vec<Finding> {
     let url = env.get("SMTP_URL");
     let from = env.get("MAIL_FROM").unwrap_or_else(|| "My App <no-reply@localhost>".to_owned());
     let Some(url) = url else {
-        return vec![match env.is_prod() {
-            true => Finding::warning(
-                "mail",
-                "SMTP_URL is not set: no email is sent, so users can't reset their passwords",
-                FIX,
-            ),
-            false => Finding::good("mail", "SMTP_URL is not set: emails are kept in memory"),
-        }];
+        let finding = if env.is_prod() {
+            Finding::warning("mail", "SMTP_URL is not set: no email is sent, so users can't reset their passwords", FIX)
+        } else {
+            Finding::good("mail", "SMTP_URL is not set: emails are kept in memory")
+        };
+        return vec![finding];
     };
     if env.is_prod() && url.starts_with("memory:") {
         return vec![Finding::warning("mail", "SMTP_URL is `memory:`: emails are not sent", FIX)];

@@ -73,9 +73,10 @@ fn secret(env: &Variables) -> Finding {
     const FIX: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
     const PREDICTABLE: &str = "SECRET_KEY_BASE is predictable: it has too few different characters, or repeats itself";
     let Some(secret) = env.get("SECRET_KEY_BASE") else {
-        return match env.is_prod() {
-            true => Finding::bad("secret", "SECRET_KEY_BASE is not set", FIX),
-            false => Finding::good("secret", "SECRET_KEY_BASE is not set: outside prod, one is generated"),
+        return if env.is_prod() {
+            Finding::bad("secret", "SECRET_KEY_BASE is not set", FIX)
+        } else {
+            Finding::good("secret", "SECRET_KEY_BASE is not set: outside prod, one is generated")
         };
     };
     match SecretKeyBase::new(secret) {
@@ -89,9 +90,10 @@ fn secret(env: &Variables) -> Finding {
 fn address(env: &Variables) -> Finding {
     const FIX: &str = "set it to the URL that users open, such as https://app.example.com";
     let Some(text) = env.get("PUBLIC_URL") else {
-        return match env.is_prod() {
-            true => Finding::bad("address", "PUBLIC_URL is not set", FIX),
-            false => Finding::good("address", "PUBLIC_URL is not set: outside prod, links lead to this machine"),
+        return if env.is_prod() {
+            Finding::bad("address", "PUBLIC_URL is not set", FIX)
+        } else {
+            Finding::good("address", "PUBLIC_URL is not set: outside prod, links lead to this machine")
         };
     };
     if text.contains('@') {
