@@ -22,7 +22,7 @@ use crate::{
     },
     render::{
         application::{self, GenerateError},
-        files,
+        files::{self, Files},
     },
     system::{
         git::{self, GitError},
@@ -76,7 +76,30 @@ struct Report<'a> {
     next: Vec<String>,
 }
 
+/// An application that was created.
+struct Created {
+    plan: Plan,
+    files: Files,
+    /// Whether a git repository was created.
+    repository: bool,
+}
+
 pub fn run(args: &New) -> Result<(), NewError> {
+    let plan = plan(args)?;
+    let created = create(args, plan)?;
+    if args.commit {
+        let message = format!("Generate {} with cargo sigra new", created.plan.app.package());
+        git::commit_all(&args.path, &message).map_err(NewError::Commit)?;
+    }
+    if args.json {
+        return Ok(json::print(&report(args, &created))?);
+    }
+    print(args, &created);
+    Ok(())
+}
+
+/// Checks the arguments, and asks for what they leave open.
+fn plan(args: &New) -> Result<Plan, NewError> {
     let app = name_of(&args.path)?;
     refuse_nonempty_folder(&args.path)?;
     if args.commit {
@@ -86,7 +109,11 @@ pub fn run(args: &New) -> Result<(), NewError> {
     let choices = choices::choose(&args.parts, Place::New, questions::can_ask(args.yes || args.json))?;
     let choices = Choices { api_only: args.api_only, ..choices };
     taken::refuse_users(&users, &choices)?;
-    let plan = Plan::new(app, users, choices, args.parts.sigra(&args.path)?);
+    Ok(Plan::new(app, users, choices, args.parts.sigra(&args.path)?))
+}
+
+/// Writes all files, and creates a git repository unless the folder is in one.
+fn create(args: &New, plan: Plan) -> Result<Created, NewError> {
     let files = application::files(&plan)?;
     let mut edits: Vec<Edit> = files.iter().map(|(path, text)| Edit::create(path, text)).collect();
     edits.extend(Manifest::of(&plan, &files).edits(&files)?);
@@ -95,27 +122,30 @@ pub fn run(args: &New) -> Result<(), NewError> {
         terminal::warn(format!("no git repository was created: {error}"));
         false
     });
-    if args.commit {
-        git::commit_all(&args.path, &format!("Generate {} with cargo sigra new", plan.app.package()))
-            .map_err(NewError::Commit)?;
+    Ok(Created { plan, files, repository })
+}
+
+fn report<'a>(args: &'a New, created: &'a Created) -> Report<'a> {
+    let Created { plan, files, repository } = created;
+    Report {
+        application: plan.app.package(),
+        folder: &args.path,
+        choices: plan.choices,
+        created: files.keys().collect(),
+        repository: *repository,
+        committed: args.commit,
+        next: next_commands(&args.path, plan),
     }
-    if args.json {
-        return Ok(json::print(&Report {
-            application: plan.app.package(),
-            folder: &args.path,
-            choices,
-            created: files.keys().collect(),
-            repository,
-            committed: args.commit,
-            next: next_commands(&args.path, &plan),
-        })?);
-    }
-    anstream::println!("{} {}: {}\n", styled(STRONG, "Created"), plan.app.package(), choices.in_words());
+}
+
+fn print(args: &New, created: &Created) {
+    let Created { plan, files, repository } = created;
+    anstream::println!("{} {}: {}\n", styled(STRONG, "Created"), plan.app.package(), plan.choices.in_words());
     for line in files::summary(files.keys()) {
         terminal::step("create", line);
     }
     terminal::step("create", manifest::SUMMARY);
-    if repository {
+    if *repository {
         terminal::step("create", ".git/");
     }
     if args.commit {
@@ -130,8 +160,7 @@ pub fn run(args: &New) -> Result<(), NewError> {
             args.path.display()
         );
     }
-    terminal::next_commands(&next_commands(&args.path, &plan));
-    Ok(())
+    terminal::next_commands(&next_commands(&args.path, plan));
 }
 
 fn name_of(path: &Path) -> Result<AppName, NewError> {
