@@ -60,6 +60,10 @@ fn several_servers_are_not_changed() {
     );
     let after = host.read("src/main.rs");
     assert!(after.contains("mod auth;") && !after.contains("with_accounts"), "{after}");
+    host.commit();
+    let again = installed(&host, &[]);
+    assert!(again.contains("src/main.rs:10 is one of 2 servers"), "{again}");
+    assert!(!again.contains("already has a database"), "the pool of accounts isn't the host's: {again}");
 }
 
 #[test]

@@ -134,16 +134,16 @@ fn explain(plan: &Plan, survey: &Survey, edits: &[Edit]) {
     print_code(&links(plural));
     anstream::println!(
         "\nYour own routes still accept requests from every origin. A handler with a scope returns 403 to forms and scripts \
-         from other origins. List yours in {}",
+         from other origins. List yours in {}.",
         styled(STRONG, "TRUSTED_ORIGINS")
     );
     anstream::println!(
-        "\nIf your application already uses a setting, such as `APP_ENV`, set {} for accounts instead",
+        "\nIf your application already uses a setting, such as `APP_ENV`, set {} for accounts instead.",
         styled(STRONG, format!("{}APP_ENV", module::prefix(plan.module.as_deref().unwrap_or_default())))
     );
     if plan.port.is_none() {
         anstream::println!(
-            "\nLinks in emails begin with http://localhost:4000: set {} if your router is served somewhere else",
+            "\nLinks in emails begin with http://localhost:4000: set {} if your router is served somewhere else.",
             styled(STRONG, "PUBLIC_URL")
         );
     }

@@ -73,26 +73,27 @@ impl Prepared {
             git::refuse_changed_files(&host.root)?;
         }
         let before = manifest(&host)?;
+        let is_first = before.is_none();
         let existing = existing(args, &host, before.as_ref())?;
         let module = module_name(args, &host, before.as_ref())?;
-        let survey = Survey::of(&host, &module, args.bin.as_deref(), before.is_some())?;
+        let survey = Survey::of(&host, &module, args.bin.as_deref(), !is_first)?;
         let plan = match &before {
             Some(manifest) => Plan { rustfmt: host.rustfmt.clone(), ..manifest.plan(args.parts.sigra(&host.root)?) },
             None => new_plan(args, &host, &existing, &survey, module)?,
         };
         requirements::check(&host, &plan)?;
         let shadowed = shadowed_routes(&survey, &plan);
-        if before.is_none() && !args.force {
+        if is_first && !args.force {
             refuse_shadowed(&shadowed)?;
         }
         let files = application::files(&plan)?;
         let created = new_files(&host, &files, before.as_ref())?;
-        let (served, advice) = around_router(&survey, &existing.sources(), plan.choices.db);
+        let (served, advice) = around_router(&survey, &own_sources(&host, &existing, before.as_ref()), plan.choices.db);
         let edits = edits(&host, &plan, &survey, served)?;
-        if before.is_none() {
+        if is_first {
             existing.rehearse(&plan.users, &files, plan.choices.db)?;
         }
-        let record = if before.is_none() { Manifest::of(&plan, &files).edits(&files)? } else { Vec::new() };
+        let record = if is_first { Manifest::of(&plan, &files).edits(&files)? } else { Vec::new() };
         let all: Vec<&Edit> = created.iter().chain(&edits).chain(&record).collect();
         let transaction = Transaction::prepare(&host.root, all.iter().copied())?;
         if refuses_changes {
@@ -100,7 +101,6 @@ impl Prepared {
         }
         trial::run(&host.root, &all, Checks { resolve: !args.no_resolve, compile: args.check })?;
         let warnings = existing.warnings(&plan.users, &files, plan.choices.db);
-        let is_first = before.is_none();
         let installation = Installation { host, survey, plan, is_first, created, edits, shadowed, warnings, advice };
         Ok(Self { installation, existing, transaction })
     }
@@ -131,6 +131,13 @@ fn existing(args: &Install, host: &Host, before: Option<&Manifest>) -> Result<Ex
     let of_before = before.map(|manifest| PathBuf::from(&manifest.migrations.folder));
     let asked = of_before.or(args.migrations.clone());
     Ok(Existing::find(&host.root, asked.as_deref(), questions::can_ask(args.yes || args.json))?)
+}
+
+/// Returns the source code that was there before accounts.
+fn own_sources(host: &Host, existing: &Existing, before: Option<&Manifest>) -> Vec<String> {
+    let generated: Vec<PathBuf> =
+        before.into_iter().flat_map(|manifest| manifest.files.keys()).map(|path| host.root.join(path)).collect();
+    existing.sources(|path| generated.iter().any(|generated| generated == path))
 }
 
 /// Returns the change around the router, which passes the host's own pool if it has one. If the host must pass its pool

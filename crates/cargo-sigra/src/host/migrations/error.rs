@@ -40,7 +40,7 @@ pub enum MigrationError {
     #[error("your migrations create a table `{0}`, but accounts need that name: rename yours first")]
     Taken(String),
     #[error(
-        "in the database of DATABASE_URL, these rows of `{table}` have addresses that differ only in case: {ids}. Merge them first"
+        "in the database of DATABASE_URL, these rows of `{table}` have email addresses that differ only in case: {ids}. Merge them first"
     )]
     SameAddress { table: String, ids: String },
     #[error("the accounts migration fails after yours: {0}")]

@@ -60,9 +60,10 @@ impl Existing {
         self.migrations.clone()
     }
 
-    /// Returns all source code of the package.
-    pub fn sources(&self) -> Vec<String> {
-        self.folder.sources.iter().filter_map(|path| Some(TextFile::read(path).ok()?.text)).collect()
+    /// Returns all source code of the package and of those that it depends on, without generated files.
+    pub fn sources(&self, is_generated: impl Fn(&Path) -> bool) -> Vec<String> {
+        let own = self.folder.sources.iter().filter(|path| !is_generated(path));
+        own.filter_map(|path| Some(TextFile::read(path).ok()?.text)).collect()
     }
 
     fn tables(&self, db: Database) -> Tables {
@@ -131,7 +132,7 @@ impl Existing {
             Some(_) => {}
             None if self.is_migrated(&tables) => {}
             None => warnings.push(format!(
-                "the migration fails if rows of `{0}` have addresses that differ only in case. To find them: \
+                "the migration fails if rows of `{0}` have email addresses that differ only in case. To find them: \
                  SELECT lower(email) FROM {1} GROUP BY 1 HAVING count(*) > 1",
                 table.name,
                 users.in_sql()
