@@ -21,6 +21,9 @@ fn addresses(plural: &str) -> [(&'static str, String); 4] {
 /// The default port in the template's settings.
 const DEFAULT_PORT: &str = "const DEFAULT_PORT: u16 = 4000;";
 
+/// The prefix of settings in the template.
+const ENV_PREFIX: &str = "const ENV_PREFIX: &str = \"AUTH_\";";
+
 /// Returns the prefix of settings that are only for accounts.
 pub fn prefix(module: &str) -> String {
     format!("{}_", module.to_ascii_uppercase())
@@ -93,7 +96,7 @@ fn within(folder: &str, path: &str) -> String {
 fn text_at(text: &str, module: &str, plural: &str) -> String {
     let prefix = prefix(module);
     let moved = text
-        .replace("const ENV_PREFIX: &str = \"AUTH_\";", &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
+        .replace(ENV_PREFIX, &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
         .replace("`AUTH_APP_ENV`", &format!("`{prefix}APP_ENV`"))
         .replace("crate::", &format!("crate::{module}::"))
         .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
@@ -124,6 +127,16 @@ mod tests {
             by_host: true,
         };
         assert_eq!(paths(of_db), ["../db/migrations/0008_create.up.sql", "../db/migrations/0008_create.down.sql"]);
+    }
+
+    #[test]
+    fn whatever_is_replaced_is_in_the_template() {
+        let files = crate::template::read::embedded();
+        let addresses = addresses("users");
+        let replaced = [DEFAULT_PORT, ENV_PREFIX, "`AUTH_APP_ENV`"].into_iter();
+        for text in replaced.chain(addresses.iter().map(|(from, _)| *from)) {
+            assert!(files.iter().any(|file| file.text.contains(text)), "{text}");
+        }
     }
 
     #[test]
