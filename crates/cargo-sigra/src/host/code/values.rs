@@ -216,6 +216,10 @@ impl<'a> Binding<'a> {
                 let parts = tuple.elems.iter().enumerate();
                 parts.flat_map(|(at, part)| Self::of_let(part, ty, init, Some(at))).collect()
             }
+            // `let Ok(listener) = … else { … }`
+            Pat::TupleStruct(inside) if inside.path.is_ident("Ok") && inside.elems.len() == 1 => {
+                inside.elems.iter().flat_map(|part| Self::of_let(part, None, init, place)).collect()
+            }
             other => {
                 let mut all = All(Vec::new());
                 all.visit_pat(other);
@@ -434,6 +438,8 @@ mod tests {
         for (main, kind) in [
             ("tokio::net::TcpListener::bind(a).await?", Some(Kind::Tcp)),
             ("let l = TcpListener::bind(a).await.unwrap(); l", Some(Kind::Tcp)),
+            ("let Ok(l) = TcpListener::bind(a).await else { return }; l", Some(Kind::Tcp)),
+            ("let Err(l) = TcpListener::bind(a).await else { return }; l", None),
             (
                 "let l = match fd { Some(l) => TcpListener::from_std(l)?, None => TcpListener::bind(a).await? }; l",
                 Some(Kind::Tcp),

@@ -100,6 +100,20 @@ fn errors_are_returned_if_possible() {
 }
 
 #[test]
+fn a_program_that_returns_its_exit_code_gets_accounts() {
+    let main = "use axum::Router;\nasync fn main() -> ExitCode {\n    let Ok(l) = TcpListener::bind(a).await else { return \
+                ExitCode::FAILURE };\n    match axum::serve(l, Router::new()).await {\n        Ok(()) => ExitCode::SUCCESS,\n        \
+                Err(_) => ExitCode::FAILURE,\n    }\n}\n";
+    let after = around(&format!("use tokio::net::TcpListener;\n{main}"));
+    let served =
+        "\n    match axum::serve(l, app.into_make_service_with_connect_info::<std::net::SocketAddr>()).await {";
+    let expected = format!(
+        " = crate::auth::with_accounts(Router::new()).await.unwrap_or_else(|error| panic!(\"accounts can't start: {{error}}\"));{served}"
+    );
+    assert!(after.contains(&format!("    let app{expected}")), "{after}");
+}
+
+#[test]
 fn a_panic_is_allowed_where_the_hosts_lints_refuse_it() {
     let allowed = "    #[allow(clippy::panic, reason = \"the application can't run without accounts\")]\n    \
          let router = crate::auth::with_accounts(router).await.unwrap_or_else(";
