@@ -98,8 +98,10 @@ fn router(manifest: &Manifest) -> PathBuf {
 /// Returns the routes as they are listed. `unrestricted` is the requirement of those whose handlers and
 /// layers require nothing that this program knows.
 fn listed(found: &[routes::Route], sources: &[Source], gates: &Gates, unrestricted: Requirement) -> Vec<Route> {
-    let has_routes_inside =
-        |path: &str| found.iter().any(|other| other.path.len() > path.len() && other.path.starts_with(path));
+    let has_routes_inside = |path: &str| {
+        let is_inside = |other: &routes::Route| other.path.len() > path.len() || other.methods.is_some();
+        found.iter().any(|other| other.path.starts_with(path) && is_inside(other))
+    };
     let mut listed = Vec::new();
     for route in found {
         let around = gates.in_layers(&route.layers);

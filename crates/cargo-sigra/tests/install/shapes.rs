@@ -192,7 +192,7 @@ fn routes_at_paths_of_the_oauth_server_are_reported_before_anything_is_written()
 fn the_hosts_own_routes_are_listed_beside_those_of_accounts() {
     let main = MAIN.replace(
         ".route(\"/\",",
-        ".nest(\"/api\", Router::new().route(\"/things\", get(things).post(create))).nest_service(\"/files\", files()).route(\"/\",",
+        ".nest(\"/api\", Router::new().route(\"/things\", get(things).post(create))).nest_service(\"/files\", files())\n.nest(\"/shop\", Router::new().route(\"/\", get(things))).route(\"/\",",
     );
     let handlers = "async fn things() {}\nasync fn create(scope: sigra::Scope<auth::accounts::User>) {}\n";
     let host = host_of(&[("src/main.rs", &format!("{main}\n{handlers}"))]);
@@ -205,11 +205,13 @@ fn the_hosts_own_routes_are_listed_beside_those_of_accounts() {
         "GET /api/things your code decides things",
         "POST /api/things a user create",
         "ANY /files/ your code decides …",
+        "GET /shop/ your code decides things",
         "GET /users/sessions a user devices::index",
     ] {
         assert!(lines.iter().any(|found| found == line), "{line} in {routes}");
     }
-    assert!(!lines.iter().any(|line| line.starts_with("ANY /api/")), "{routes}");
+    let is_nest = |line: &String| line.starts_with("ANY /api/") || line.starts_with("ANY /shop/");
+    assert!(!lines.iter().any(is_nest), "{routes}");
 }
 
 #[test]
