@@ -157,7 +157,7 @@ async fn a_scheduled_deletion_leaves_the_links_that_were_sent_to_the_users_addre
     host.sigra.sessions().announce(revoked);
     assert_eq!(super::host::who(&browser).await, "anonymous");
     for (context, token) in sent {
-        let is_kept = host.sigra.email_tokens().find(&token, context).await.unwrap().is_some();
+        let is_kept = host.sigra.email_tokens().find(&token, context).await.unwrap().is_valid();
         assert_eq!(is_kept, !matches!(context, Context::ChangeEmail(_)), "{context:?}");
     }
     assert_eq!(host.execute("DELETE FROM users_tokens WHERE context = 'known_browser'").await, 0);
