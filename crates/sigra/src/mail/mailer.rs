@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -99,6 +102,8 @@ struct Inner {
     outbox: OnceLock<Outbox>,
     /// The emails in the outbox that this process holds.
     held: Mutex<HashSet<Uuid>>,
+    /// Whether this process ends, and takes over no more emails.
+    has_left: AtomicBool,
     rounds: Task,
     works_at_once: Semaphore,
     /// Notified while [`Mailer::settle`] waits, so that nothing is delayed.
@@ -123,6 +128,7 @@ impl Mailer {
             at_once: Semaphore::new(AT_ONCE),
             outbox: OnceLock::new(),
             held: Mutex::default(),
+            has_left: AtomicBool::new(false),
             rounds: Task::default(),
             works_at_once: Semaphore::new(WORKS_AT_ONCE),
             hurry: Notify::new(),
@@ -239,6 +245,7 @@ impl Mailer {
     /// Returns how many emails were left; without an [outbox](Self::kept_in), these are lost.
     pub async fn leave(&self) -> usize {
         let Some(outbox) = self.0.outbox.get() else { return self.0.mails.len() + self.0.works.len() };
+        self.0.has_left.store(true, Ordering::SeqCst);
         let held: Vec<Uuid> = self.held().drain().collect();
         if let Err(error) = outbox.release(&held).await {
             tracing::warn!(target: "sigra", %error, "emails can't be released: they are sent only after their hold expires");
@@ -339,8 +346,11 @@ impl Mailer {
     async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
         let held: Vec<Uuid> = self.held().iter().copied().collect();
         outbox.hold(&held, HOLD).await?;
-        while self.0.mails.len() < QUEUE / 2 {
+        while self.0.mails.len() < QUEUE / 2 && !self.has_left() {
             let taken = outbox.take(HOLD).await?;
+            if self.has_left() {
+                return outbox.release(&taken.iter().map(|kept| kept.id).collect::<Vec<_>>()).await;
+            }
             if taken.is_empty() {
                 break;
             }
@@ -370,6 +380,10 @@ impl Mailer {
         let retries: &'static [Duration] = if kept.age < OLD { &RETRIES } else { &[] };
         self.send_held(outbox.clone(), kept.id, mail, retries);
         Ok(())
+    }
+
+    fn has_left(&self) -> bool {
+        self.0.has_left.load(Ordering::SeqCst)
     }
 
     fn held(&self) -> MutexGuard<'_, HashSet<Uuid>> {
@@ -453,8 +467,6 @@ impl fmt::Debug for Mailer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use tokio::{
         io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
         net::{TcpListener, TcpStream},
@@ -586,6 +598,15 @@ mod tests {
         *rows.waiting.lock().expect("no panic") = same;
         mailer.go_round(&rows.outbox()).await.expect("taken");
         assert_eq!((mailer.0.mails.len(), rows.holds.load(Ordering::SeqCst)), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn a_mailer_that_has_left_takes_nothing_over() {
+        let (mailer, rows, _listener) = stuck_mailer(3).await;
+        let mailer = mailer.kept_in(rows.outbox());
+        assert_eq!(mailer.leave().await, 0);
+        mailer.go_round(&rows.outbox()).await.expect("a round");
+        assert_eq!((mailer.0.mails.len(), rows.waiting.lock().expect("no panic").len()), (0, 3));
     }
 
     #[tokio::test]
