@@ -63,7 +63,7 @@ pub struct Config {
     pub(crate) reset_ttl: Duration,
     pub(crate) log_in_link_ttl: Duration,
     pub(crate) log_in_links: bool,
-    /// Names, each between commas.
+    /// The names of the providers that users can log in with.
     pub(crate) log_in_providers: Vec<String>,
     pub(crate) change_email_ttl: Duration,
     pub(crate) recovery_ttl: Duration,

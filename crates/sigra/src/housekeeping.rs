@@ -123,7 +123,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         ]
     }
 
-    /// Returns the same of the rows of all other tables.
+    /// Returns the same for all other tables.
     fn others(self) -> [(Duration, Purge<U>); 10] {
         tables![
             // Without the setting, they are kept forever.
@@ -158,7 +158,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         tables: impl IntoIterator<Item = (Duration, Purge<U>), IntoIter: Send>,
     ) -> Result<u64, Error> {
         let mut all = Ok(0);
-        for (age, delete) in tables {
+        for (age, delete) in tables.into_iter().filter(|(age, _)| *age < Duration::MAX) {
             let purged = self.purge(now, age, delete).await;
             all = all.and_then(|all| purged.map(|purged| all + purged));
         }

@@ -207,7 +207,7 @@ impl Mailer {
     /// [`send_in`](Self::send_in).
     pub fn send(&self, mail: Mail) {
         if self.0.mails.len() >= QUEUE {
-            log_full();
+            log_full("too many emails are waiting to be sent");
             return;
         }
         let mailer = self.clone();
@@ -225,7 +225,7 @@ impl Mailer {
         E: fmt::Display + Send + 'static,
     {
         if self.0.works.len() >= WORKS {
-            log_full();
+            log_full("too much work that leads to emails is waiting");
             return;
         }
         let mailer = self.clone();
@@ -242,20 +242,31 @@ impl Mailer {
     }
 
     /// Releases all unsent emails to other processes, or to the next start. Call it last, before the process ends.
-    /// Returns how many emails were left; without an [outbox](Self::kept_in), these are lost.
+    /// Returns how many emails were left; without an [outbox](Self::kept_in), these are lost. Work that was
+    /// [delivered](Self::deliver) and hasn't run yet is lost in any case, and logged.
     pub async fn leave(&self) -> usize {
         let Some(outbox) = self.0.outbox.get() else { return self.0.mails.len() + self.0.works.len() };
-        self.0.has_left.store(true, Ordering::SeqCst);
-        let held: Vec<Uuid> = self.held().drain().collect();
+        if !self.0.works.is_empty() {
+            let works = self.0.works.len();
+            let error = "the process ends before it has looked up the recipients";
+            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, works, error);
+        }
+        let held: Vec<Uuid> = {
+            let mut held = self.held();
+            self.0.has_left.store(true, Ordering::SeqCst);
+            held.drain().collect()
+        };
         if let Err(error) = outbox.release(&held).await {
             tracing::warn!(target: "sigra", %error, "emails can't be released: they are sent only after their hold expires");
         }
         held.len()
     }
 
-    /// Waits until all emails are sent or have failed. For tests; and for a shutdown, with your own time limit.
+    /// Waits until all emails are sent, were put off, or have failed. For tests; and for a shutdown, with your own time
+    /// limit.
     pub async fn settle(&self) {
-        while !(self.0.mails.is_empty() && self.0.works.is_empty()) {
+        // In this order: work adds its emails before it ends.
+        while !(self.0.works.is_empty() && self.0.mails.is_empty()) {
             self.0.hurry.notify_waiters();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -297,9 +308,11 @@ impl Mailer {
     /// round takes it over.
     fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail, retries: &'static [Duration]) {
         // Noted before the task starts, so that a concurrent `leave` releases it too.
-        if self.0.mails.len() >= QUEUE || !self.held().insert(id) {
+        let mut held = self.held();
+        if self.has_left() || self.0.mails.len() >= QUEUE || !held.insert(id) {
             return;
         }
+        drop(held);
         let mailer = self.clone();
         self.0.mails.spawn(async move { mailer.send_kept(&outbox, id, &mail, retries).await });
     }
@@ -309,16 +322,16 @@ impl Mailer {
     async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail, retries: &[Duration]) {
         self.ensure_rounds();
         let sent = self.send_with_retries(mail, retries).await;
-        if !self.held().remove(&id) {
-            return;
-        }
+        let is_held = self.held().remove(&id);
         match sent {
+            // Also if another process holds it by now, so that it isn't sent again.
             Ok(()) => {
                 if let Err(error) = outbox.delete(id).await {
                     tracing::warn!(target: "sigra", %error, "a sent email can't be deleted from the outbox, and may be sent again");
                 }
             }
-            Err(error) => self.put_off(outbox, id, mail, &error).await,
+            Err(error) if is_held => self.put_off(outbox, id, mail, &error).await,
+            Err(_) => {}
         }
     }
 
@@ -344,21 +357,22 @@ impl Mailer {
     /// Extends the hold of this process's emails, and takes over those that no process holds. Half of the queue stays free
     /// for new emails.
     async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
-        let held: Vec<Uuid> = self.held().iter().copied().collect();
-        outbox.hold(&held, HOLD).await?;
-        while self.0.mails.len() < QUEUE / 2 && !self.has_left() {
+        let mut touched: Vec<Uuid> = self.held().iter().copied().collect();
+        outbox.hold(&touched, HOLD).await?;
+        // Without a mail server, emails of earlier processes wait for one.
+        let has_server = !matches!(self.0.transport, Transport::None);
+        while has_server && self.0.mails.len() < QUEUE / 2 && !self.has_left() {
             let taken = outbox.take(HOLD).await?;
-            if self.has_left() {
-                return outbox.release(&taken.iter().map(|kept| kept.id).collect::<Vec<_>>()).await;
-            }
             if taken.is_empty() {
                 break;
             }
+            touched.extend(taken.iter().map(|kept| kept.id));
             for kept in taken {
                 self.take_up(outbox, kept).await?;
             }
         }
-        Ok(())
+        // A concurrent `leave` may have released them before they were held.
+        if self.has_left() { outbox.release(&touched).await } else { Ok(()) }
     }
 
     async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), Error> {
@@ -449,8 +463,8 @@ async fn go_round(mailer: Weak<Inner>) {
     }
 }
 
-fn log_full() {
-    tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many emails are waiting to be sent");
+fn log_full(error: &str) {
+    tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
 }
 
 /// Returns a random delay between [`EARLIEST`] and [`LATEST`].
@@ -461,7 +475,10 @@ fn some_time() -> Duration {
 
 impl fmt::Debug for Mailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailer").field("waiting", &self.0.mails.len()).finish_non_exhaustive()
+        f.debug_struct("Mailer")
+            .field("waiting", &self.0.mails.len())
+            .field("works", &self.0.works.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,6 +25,7 @@ impl Window {
     }
 
     /// Returns whether a row from this time is valid.
+    #[cfg(feature = "oauth-server")]
     pub(crate) fn contains(&self, at: OffsetDateTime) -> bool {
         at > self.after && at <= self.until
     }

@@ -45,6 +45,10 @@ const LONGEST_INTERVAL: i32 = 60;
 /// it, or an attacker could enter their own codes in between.
 const ENTERED_CODES: Limit = Limit::SECOND_FACTOR.free(10);
 
+/// The decisions of a user, as rows have them.
+const APPROVED: &str = "approved";
+const DENIED: &str = "denied";
+
 /// How often another program could have the same user code by chance.
 const TRIES: usize = 4;
 
@@ -74,7 +78,7 @@ pub struct DeviceRequest {
     pub lifetime: Duration,
 }
 
-/// When a program asks.
+/// Whether a program asks too early, and how often it can ask from now on.
 struct Pace {
     is_early: bool,
     /// How often it can ask from now on, in seconds.
@@ -337,6 +341,3 @@ impl<U: AuthUser> OauthServer<'_, U> {
         macs.first().map(|mac| **mac).ok_or(Error::Encryption)
     }
 }
-
-const APPROVED: &str = "approved";
-const DENIED: &str = "denied";

@@ -94,8 +94,8 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Like [`log_in_with`](Self::log_in_with), but first runs `first` in the same transaction: to use up a one-time token,
     /// for example, which is then used up and logs the user in, or neither. `first` returns the user as they are after
-    /// it, or `None` if they can't log in. Then nothing is committed, and `None` is returned. It runs even if the second
-    /// factor is pending.
+    /// it, or `None` if they can't log in. Then, or if it is another user than `user`, nothing is committed, and `None` is
+    /// returned. It runs even if the second factor is pending.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -104,15 +104,17 @@ impl<U: AuthUser> Sigra<U> {
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{CookieSession, EmailToken, LogInMethod, LogInOutcome, RememberMe, Sigra, Transaction, token::Context};
+    /// use sigra::{
+    ///     Checked, CookieSession, EmailToken, LogInMethod, LogInOutcome, RememberMe, Sigra, Transaction, token::Context,
+    /// };
     ///
     /// async fn log_in_by_link(
     ///     sigra: &Sigra<User>, session: &CookieSession, token: &EmailToken,
     /// ) -> sigra::Result<Option<LogInOutcome>> {
-    ///     let Some(found) = sigra.email_tokens().find(token, Context::LogIn).await? else { return Ok(None) };
+    ///     let Checked::Valid(found) = sigra.email_tokens().find(token, Context::LogIn).await? else { return Ok(None) };
     ///     let take = async |tx: &mut Transaction<User>| {
     ///         let taken = sigra.email_tokens().take(tx, token, Context::LogIn).await?;
-    ///         Ok(taken.filter(|taken| taken.to == taken.user.email).map(|taken| taken.user))
+    ///         Ok(taken.filter(|taken| taken.to == taken.user.email).valid().map(|taken| taken.user))
     ///     };
     ///     let also = async |_: &mut Transaction<User>| Ok(());
     ///     sigra.log_in_after(session, &found.user, LogInMethod::Link, RememberMe::No, take, also).await
@@ -135,7 +137,8 @@ impl<U: AuthUser> Sigra<U> {
         let mut tx = self.begin().await?;
         self.lock_presented(&mut tx, session, user).await?;
         self.lock_user(&mut tx, user).await?;
-        let Some(user) = first(&mut tx).await? else { return Ok(None) };
+        let locked = user.id();
+        let Some(user) = first(&mut tx).await?.filter(|user| user.id() == locked) else { return Ok(None) };
         let presented = self.presented_before(&mut tx, session, &user.id()).await?;
         let log_in = LogIn { method, provider: None, remember_me, presented };
         let outcome = self.log_in_in(&mut tx, session, &user, log_in, &mut also).await?;

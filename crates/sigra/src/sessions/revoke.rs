@@ -5,6 +5,7 @@ use crate::{
     model::{
         scope::Scope,
         session::SessionId,
+        transaction::Transaction,
         user::{AuthUser, Connection},
     },
     sessions::handle::Sessions,
@@ -173,6 +174,30 @@ impl<U: AuthUser> Sessions<'_, U> {
     pub fn announce(self, revoked: Revoked) {
         self.sigra.parts.cache.forget(&revoked.user);
         self.sigra.revoked(&revoked);
+    }
+
+    /// Like [`announce`](Self::announce), once the transaction is committed, even if the client disconnects before. Use
+    /// it in handlers of `GET`: unlike [those of other methods](crate::scope::FetchCurrentScopeLayer), they end when the
+    /// client disconnects.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
+    ///     let revoked = sigra.sessions().delete_all_in(&mut tx, &user, None).await?;
+    ///     sigra.sessions().announce_in(&mut tx, revoked);
+    ///     tx.commit().await
+    /// }
+    /// ```
+    pub fn announce_in(self, tx: &mut Transaction<U>, revoked: Revoked) {
+        let sigra = self.sigra.clone();
+        tx.after_commit(move || sigra.sessions().announce(revoked));
     }
 
     /// Makes the next request in this process read the user from the database. Call it after a commit that changed or

@@ -59,8 +59,8 @@ use crate::{
 ///
 /// If the database is unavailable, a request with a token gets 503 and `Retry-After`, and keeps its cookies.
 ///
-/// It serves only axum's requests and responses, because it replaces their bodies: with one that can't stall, and with
-/// that of a refusal.
+/// It serves only axum's requests and responses: it gives requests a body that can't stall, and answers those that it
+/// refuses.
 ///
 /// Around existing routes, it can act [only for handlers that ask](Self::only_where_asked).
 pub struct FetchCurrentScopeLayer<U: AuthUser> {

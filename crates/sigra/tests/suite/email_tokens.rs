@@ -142,7 +142,7 @@ async fn invariant_9_all_tokens_of_one_user_can_be_deleted_at_once() {
     assert_eq!(super::host::who(&other).await, "anonymous");
 }
 
-/// Whoever schedules the deletion of an account may not be its owner.
+/// A thief in an account can schedule its deletion.
 #[tokio::test]
 async fn a_scheduled_deletion_leaves_the_links_that_were_sent_to_the_users_address() {
     let host = Host::new().await;

@@ -206,8 +206,8 @@ impl Accounts {
         let label = self.label_of_provider(&identity.provider);
         let mail = self.notifier.taken_over_by_identity(&user, &label);
         self.notifier.notify_in(&mut tx, &user, "taken over", mail).await?;
+        self.sigra.sessions().announce_in(&mut tx, revoked);
         tx.commit().await?;
-        self.sigra.sessions().announce(revoked);
         Ok(true)
     }
 

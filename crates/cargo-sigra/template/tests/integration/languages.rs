@@ -260,7 +260,7 @@ async fn a_warning_about_someone_else_is_not_in_the_language_of_that_person() {
     assert_eq!(warn().await, german("You already have an account"));
 }
 
-/// Whoever is logged in may be a thief.
+/// The person who is logged in may be a thief.
 #[tokio::test]
 async fn a_warning_about_a_logged_in_person_is_not_in_the_language_of_that_person() {
     const NEW: &str = "a quite different password";

@@ -592,7 +592,7 @@ async fn an_address_that_was_never_confirmed_is_not_flooded_by_logins() {
     }
     assert_eq!(new_device_mails(&host, &victim.email).await, 3);
 
-    // Whoever has the password must not be able to use up the warnings of its owner.
+    // A thief who has the password must not be able to use up the warnings of its owner.
     let owner = host.registered_fixture().await;
     host.confirm(&owner).await;
     for _ in 0..7 {
