@@ -62,7 +62,7 @@ impl<U: AuthUser> Limits<'_, U> {
     }
 
     /// Counts an attempt on an account, before it is made. `account` is the name that the visitor entered, whether or
-    /// not such an account exists. The database stores only a hash of it.
+    /// not such an account exists. The database stores only an HMAC of it.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }

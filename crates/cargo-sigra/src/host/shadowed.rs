@@ -52,9 +52,10 @@ pub fn find<'a>(
 }
 
 /// Returns whether a route has a path of the OAuth server. The first route of a router that is nested at `/device` is
-/// written as `/device/`.
+/// written as `/device/`, but serves `/device`.
 fn is_of_oauth_server(route: &Route) -> bool {
-    let path = if route.methods.is_some() { route.path.strip_suffix('/') } else { None };
+    let is_first = |path: &&str| route.methods.is_some() && route.nests.iter().any(|nest| nest == path);
+    let path = route.path.strip_suffix('/').filter(is_first);
     OF_OAUTH_SERVER.contains(&path.unwrap_or(&route.path)) || route.path.starts_with(METADATA_OF_RESOURCES)
 }
 

@@ -9,12 +9,13 @@ use crate::{
 };
 
 /// Returns paths that a web application is likely to have itself, and our replacements.
-fn addresses(plural: &str) -> [(&'static str, String); 4] {
+fn addresses(plural: &str) -> [(&'static str, String); 5] {
     [
         ("\"/live\"", format!("\"/{plural}/live\"")),
         ("\"/me\"", format!("\"/{plural}/me\"")),
         ("\"/dev/mailbox", format!("\"/{plural}/dev/mailbox")),
         ("\"/static/", format!("\"/{plural}/static/")),
+        ("\"/static\"", format!("\"/{plural}/static\"")),
     ]
 }
 

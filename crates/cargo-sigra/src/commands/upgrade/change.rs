@@ -18,6 +18,8 @@ pub enum Kind {
     LeaveDeleted,
     LeaveUnneeded,
     LeaveMigration,
+    /// The host has a file of that name, which isn't ours.
+    LeaveOwn,
 }
 
 /// A file, what to do with it, its text before, and its text afterwards if it is written.
@@ -60,6 +62,8 @@ fn change(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str
         (None, Some(newer), None) => Some((Kind::Create, Some(newer.to_owned()))),
         (Some(_), Some(_), None) => Some((Kind::LeaveDeleted, None)),
         (Some(base), Some(newer), Some(host)) if base == host => Some((Kind::Update, Some(newer.to_owned()))),
+        // Cargo reads it before anything else, so the marks of a conflict would break every command.
+        (None, Some(_), Some(_)) if path.starts_with(".cargo/") => Some((Kind::LeaveOwn, None)),
         (base, Some(newer), Some(host)) => Some(merge(base.unwrap_or_default(), host, newer)),
         (Some(base), None, Some(host)) if base == host => Some((Kind::Remove, None)),
         (_, None, Some(_)) => Some((Kind::LeaveUnneeded, None)),
@@ -130,6 +134,12 @@ mod tests {
         }
         assert_eq!(of("a", Some(BASE), Some(NEWER), None), Some((Kind::LeaveDeleted, None)));
         assert_eq!(of("a", Some(BASE), None, Some("mine")), Some((Kind::LeaveUnneeded, None)));
+    }
+
+    #[test]
+    fn a_configuration_of_cargo_never_gets_the_marks_of_a_conflict() {
+        assert_eq!(of(".cargo/config.toml", None, Some(NEWER), Some("mine")), Some((Kind::LeaveOwn, None)));
+        assert_eq!(of(".cargo/config.toml", None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the user about every change.
 
 use sigra::{
-    Client, CookieSession, Sudo,
+    Client, CookieSession, LogInMethod, Sudo,
     mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
@@ -37,7 +37,7 @@ impl Accounts {
         };
         let completed = self.sigra.mfa().complete_with(session, challenge, answer, trust_browser, also).await;
         if let Err(sigra::Error::TooManyAttempts { .. }) = &completed {
-            self.deliver_wrong_codes_notice(user, session.client());
+            self.deliver_wrong_codes_notice(user, session.client(), challenge.method());
         }
         let factor = completed?;
         if factor.is_valid() {
@@ -132,13 +132,13 @@ impl Accounts {
         }
     }
 
-    /// Warns the user: the person who enters wrong codes knows the password already.
-    fn deliver_wrong_codes_notice(&self, user: &User, client: Client) {
+    /// Warns the user: the person who enters wrong codes has presented the first factor already.
+    fn deliver_wrong_codes_notice(&self, user: &User, client: Client, method: Option<LogInMethod>) {
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {
             let mut tx = accounts.sigra.begin().await?;
             if accounts.notifier.may_mail_user(&mut tx, "wrong codes", &user).await? {
-                accounts.mailer().send_in(&mut tx, accounts.notifier.wrong_codes(&user, &client)).await?;
+                accounts.mailer().send_in(&mut tx, accounts.notifier.wrong_codes(&user, &client, method)).await?;
             }
             tx.commit().await
         });

@@ -479,17 +479,28 @@ impl UserNotifier {
         })
     }
 
-    pub fn wrong_codes(&self, user: &User, client: &Client) -> Mail {
-        warn(user, || Letter {
-            subject: t!("Someone may know your password"),
-            paragraphs: vec![t!(
-                "Someone entered your password with {device}, and then a wrong second factor several times.",
-                device = described(client)
-            )],
-            link: None,
-            otherwise: t!(
-                "If this wasn't you, they didn't get in, but set a new password now: choose “Forgot your password?” on the login page."
-            ),
+    pub fn wrong_codes(&self, user: &User, client: &Client, method: Option<LogInMethod>) -> Mail {
+        warn(user, || match method {
+            None | Some(LogInMethod::Password) => Letter {
+                subject: t!("Someone may know your password"),
+                paragraphs: vec![t!(
+                    "Someone entered your password with {device}, and then a wrong second factor several times.",
+                    device = described(client)
+                )],
+                link: None,
+                otherwise: t!(
+                    "If this wasn't you, they didn't get in, but set a new password now: choose “Forgot your password?” on the login page."
+                ),
+            },
+            Some(_) => Letter {
+                subject: t!("Someone was one step away from your account"),
+                paragraphs: vec![t!(
+                    "Someone passed the first step of a login with {device}, and then entered a wrong second factor several times.",
+                    device = described(client)
+                )],
+                link: None,
+                otherwise: stop_log_in(method),
+            },
         })
     }
 

@@ -11,7 +11,7 @@ pub enum DatabaseError {
     #[error("the database {database} can't be opened: {}", said(.error))]
     Unreachable { database: String, error: sqlx::Error },
     // <postgres>
-    #[error("the database {database} doesn't exist: create it with `createdb {name}`")]
+    #[error("the database {database} doesn't exist: create it, such as with `createdb {name}`")]
     Missing { database: String, name: String },
     // </postgres>
     // <migrates>

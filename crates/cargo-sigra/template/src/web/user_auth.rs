@@ -211,7 +211,7 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
 }
 // </pages>
 
-/// Limits how many requests a client's IP address can send to routes that change an account or let someone guess. `GET`
+/// Limits how many requests a client's IP address can send to routes that change something or let someone guess. `GET`
 /// and other safe methods pass, and aren't counted: they change nothing, unless a counted request began it.
 pub async fn limit_ip_address(
     State(accounts): State<Accounts>,

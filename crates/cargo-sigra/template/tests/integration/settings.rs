@@ -513,7 +513,7 @@ async fn the_error_about_a_missing_database_says_how_to_create_it() {
     let there = TestDatabase::create();
     let (server, _) = there.url.rsplit_once('/').expect("a URL");
     let error = database::open(&format!("{server}/nope")).await.expect_err("must be refused").to_string();
-    assert!(error.ends_with(" doesn't exist: create it with `createdb nope`"), "{error}");
+    assert!(error.ends_with(" doesn't exist: create it, such as with `createdb nope`"), "{error}");
 
     let pool = sqlx::PgPool::connect(&there.url).await.expect("a pool");
     let error = sqlx::query("SELECT nonsense").execute(&pool).await.expect_err("must fail");

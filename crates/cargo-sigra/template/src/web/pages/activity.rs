@@ -148,7 +148,7 @@ fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
         }
         // <mfa>
         telemetry::MFA_CHALLENGED => stop_log_in(event, t!("Change your password: someone knows it.")),
-        telemetry::MFA_FAILURE => t!("Change your password: someone knows it."),
+        telemetry::MFA_FAILURE => t!("Follow the advice beside the incomplete login before it."),
         audit::TOTP_ENABLED => remove_factor(),
         audit::TOTP_DISABLED | audit::BACKUP_CODES_REGENERATED => {
             t!("Change your password, log out all other devices, and set up your second factor again.")
