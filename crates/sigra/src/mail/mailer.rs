@@ -324,7 +324,7 @@ impl Mailer {
         let sent = self.send_with_retries(mail, retries).await;
         let is_held = self.held().remove(&id);
         match sent {
-            // Also if another process holds it by now, so that it isn't sent again.
+            // Even if another process holds it meanwhile, so that it isn't sent again.
             Ok(()) => {
                 if let Err(error) = outbox.delete(id).await {
                     tracing::warn!(target: "sigra", %error, "a sent email can't be deleted from the outbox, and may be sent again");
