@@ -179,7 +179,7 @@ fn check_new_password(
     let are_equal = password.matches(confirmation);
     let problems = Problems {
         password: check_password(password, email, policy).err(),
-        password_confirmation: (!are_equal).then(|| t!("The passwords don't match.")),
+        password_confirmation: if are_equal { None } else { Some(t!("The passwords don't match.")) },
         ..Problems::default()
     };
     if problems.is_empty() { Ok(()) } else { Err(problems) }
