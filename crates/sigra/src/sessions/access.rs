@@ -22,10 +22,7 @@ impl<U: AuthUser> Sessions<'_, U> {
         store::users::lock::<U>(&mut *conn, user).await?;
         // With them go the known and the trusted browsers.
         store::email_tokens::delete_all::<U>(conn, user, None, None).await?;
-        // A user who forgot the password, or lost the account to somebody, doesn't know who created the tokens.
-        self.revoke_api_tokens_in(conn, user, Audit::new(audit::API_TOKEN_REVOKED).of(user.clone())).await?;
-        self.end_programs_in(conn, user, Audit::new(audit::PROGRAM_REVOKED).of(user.clone())).await?;
-        self.delete_all_in(conn, user, except).await
+        self.end_all_but_links_in(conn, user, except).await
     }
 
     /// Ends all access to an account except that of one session, and of the personal access tokens. Links to reset the
@@ -53,6 +50,17 @@ impl<U: AuthUser> Sessions<'_, U> {
     ) -> Result<Revoked, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
         store::email_tokens::delete_all_but_links::<U>(conn, user).await?;
+        self.end_all_but_links_in(conn, user, except).await
+    }
+
+    /// Revokes access tokens, and ends the access of programs and all sessions, or all except one.
+    async fn end_all_but_links_in(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> Result<Revoked, Error> {
+        // A user who forgot the password, or lost the account to somebody, doesn't know who created the tokens.
         self.revoke_api_tokens_in(conn, user, Audit::new(audit::API_TOKEN_REVOKED).of(user.clone())).await?;
         self.end_programs_in(conn, user, Audit::new(audit::PROGRAM_REVOKED).of(user.clone())).await?;
         self.delete_all_in(conn, user, except).await
