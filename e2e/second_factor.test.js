@@ -26,7 +26,7 @@ suite("a second factor", (world) => {
     }
 
     /** Sets up an authenticator app, and returns it with the backup codes. */
-    async function enrol(page) {
+    async function enroll(page) {
       await page.goto("/users/settings");
       await page.getByRole("link", { name: "Two-factor authentication" }).click();
       await page.getByRole("link", { name: "Set up an app" }).click();
@@ -42,7 +42,7 @@ suite("a second factor", (world) => {
       await page.goto("/users/settings/mfa/totp");
       const qr = await page.getByRole("img", { name: "QR code for an authenticator app" }).locator("svg").boundingBox();
       assert.ok(qr.width >= 200 && qr.width === qr.height, JSON.stringify(qr));
-      const { app } = await enrol(page);
+      const { app } = await enroll(page);
       await assertFlash(page, "Your authenticator app is set up.");
       await page.getByRole("link", { name: "I've saved my codes" }).click();
       await assertAt(page, "/users/settings/mfa");
@@ -75,7 +75,7 @@ suite("a second factor", (world) => {
 
     it("can be replaced by a backup code once", async () => {
       const { user, page } = await member();
-      const { codes } = await enrol(page);
+      const { codes } = await enroll(page);
       const [download] = await Promise.all([
         page.waitForEvent("download"),
         page.getByRole("link", { name: "Download" }).click(),
@@ -96,7 +96,7 @@ suite("a second factor", (world) => {
 
     it("is required before sensitive actions, and can be removed", async () => {
       const { user, page } = await member();
-      const { app, codes } = await enrol(page);
+      const { app, codes } = await enroll(page);
       await page.goto("/users/sudo");
       assert.equal(await page.getByLabel("Password").count(), 0);
       await page.getByRole("link", { name: "Use a backup code" }).click();

@@ -26,7 +26,7 @@ use sigra::{
     config::{Argon2Params, DeviceBound, RelyingParty},
     device_bound::BindingResponse,
     mfa::{
-        MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor,
+        MfaChallenge, MfaCode, MfaEnrollment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor,
         TrustBrowser,
     },
     oauth::{AuthorizationResponse, OauthError, Provider, ProviderIdentity, Providers},
@@ -104,15 +104,15 @@ async fn log_in(
 }
 
 /// Sets up an authenticator app, and returns its key.
-async fn enrol(
+async fn enroll(
     State(sigra): State<Sigra<User>>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
 ) -> sigra::Result<String> {
-    let key = sigra.mfa().begin_totp(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
+    let key = sigra.mfa().begin_totp(&session, enrollment.scope().user(), "user")?.manual_key().to_string();
     let enrolled = sigra
         .mfa()
-        .confirm_totp(&session, &enrolment, "user@example.com", &MfaCode::new(codes(&key)[1].clone()))
+        .confirm_totp(&session, &enrollment, "user@example.com", &MfaCode::new(codes(&key)[1].clone()))
         .await?;
     Ok(enrolled.map(|_| key).valid().expect("the code is right"))
 }
@@ -173,14 +173,14 @@ impl Host {
                 .route("/known", any(known))
                 .route("/bearer", any(async |bearer: Bearer<User>| bearer.user().id.to_string()))
                 .route("/log-in/{id}", post(log_in))
-                .route("/enrol", post(enrol))
+                .route("/enroll", post(enroll))
                 .route("/answer", post(answer))
                 .route("/passkey", post(answer_with_passkey))
                 .layer(sigra.fetch_current_scope())
                 .with_state(sigra);
             let cookie = log_in_at(&app, "/log-in/7").await;
             let enrolling = log_in_at(&app, "/log-in/8").await;
-            let request = Request::post("/enrol").header(header::COOKIE, format!("{}={}", enrolling.0, enrolling.1));
+            let request = Request::post("/enroll").header(header::COOKIE, format!("{}={}", enrolling.0, enrolling.1));
             let enrolled =
                 app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("a response");
             let key = to_bytes(enrolled.into_body(), 10_000).await.expect("a body");

@@ -21,7 +21,7 @@
 //! | [`PROGRAM_TOKEN_REUSED`] | somebody has a copy of a program's token, so its access was ended: written by the library |
 //! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser was trusted to skip the second factor, or no longer is: written by the library |
 //! | [`RECOVERED`] | an account was taken back with the recovery link of an email: written by the library |
-//! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | a deletion was scheduled, canceled or carried out |
+//! | [`DELETION_SCHEDULED`], [`DELETION_CANCELED`], [`DELETED`] | a deletion was scheduled, canceled or carried out |
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ use crate::{
 
 pub use crate::model::audit::{
     API_TOKEN_CREATED, API_TOKEN_REVOKED, Audit, AuditEvent, BACKUP_CODES_REGENERATED, BROWSER_DISTRUSTED,
-    BROWSER_TRUSTED, CONFIRMED, DELETED, DELETION_CANCELLED, DELETION_SCHEDULED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED,
+    BROWSER_TRUSTED, CONFIRMED, DELETED, DELETION_CANCELED, DELETION_SCHEDULED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED,
     IDENTITY_LINKED, IDENTITY_UNLINKED, LOG_IN_LINK_REQUESTED, LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED,
     MFA_FAILURE, PASSKEY_ADDED, PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED,
     PROGRAM_AUTHORIZED, PROGRAM_REVOKED, PROGRAM_TOKEN_REUSED, REAUTHENTICATION_SUCCESS, RECOVERED, REGISTERED,

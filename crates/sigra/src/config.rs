@@ -91,8 +91,8 @@ pub struct Config {
     pub(crate) sudo_form_message: fn() -> &'static str,
     pub(crate) mfa_challenge_path: Cow<'static, str>,
     pub(crate) mfa_challenge_message: fn() -> &'static str,
-    pub(crate) mfa_enrolment_path: Cow<'static, str>,
-    pub(crate) mfa_enrolment_message: fn() -> &'static str,
+    pub(crate) mfa_enrollment_path: Cow<'static, str>,
+    pub(crate) mfa_enrollment_message: fn() -> &'static str,
     #[cfg(feature = "passkeys")]
     pub(crate) relying_party: Option<RelyingParty>,
     #[cfg(feature = "device-bound")]
@@ -155,8 +155,8 @@ impl Config {
             sudo_form_message: || "Confirm it's you to continue, then send the form again.",
             mfa_challenge_path: "/users/mfa-challenge".into(),
             mfa_challenge_message: || "You must present your second factor to access this page.",
-            mfa_enrolment_path: "/users/settings/mfa".into(),
-            mfa_enrolment_message: || "You must set up a second factor to access this page.",
+            mfa_enrollment_path: "/users/settings/mfa".into(),
+            mfa_enrollment_message: || "You must set up a second factor to access this page.",
             #[cfg(feature = "passkeys")]
             relying_party: None,
             #[cfg(feature = "device-bound")]
@@ -398,9 +398,9 @@ impl Config {
     /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
     /// `/users/settings/mfa`), and the flash message that it shows.
     #[must_use]
-    pub fn mfa_enrolment_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
-        self.mfa_enrolment_path = path.into();
-        self.mfa_enrolment_message = message;
+    pub fn mfa_enrollment_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+        self.mfa_enrollment_path = path.into();
+        self.mfa_enrollment_message = message;
         self
     }
 

@@ -32,7 +32,7 @@ pub struct Host {
     /// Its libraries and binaries.
     pub targets: Vec<Target>,
     /// The libraries of other packages in its workspace.
-    pub neighbours: Vec<Target>,
+    pub neighbors: Vec<Target>,
     pub dependencies: Vec<Dependency>,
     /// The dependencies of other packages in its workspace.
     pub others_dependencies: Vec<Dependency>,
@@ -78,10 +78,10 @@ impl Host {
     }
 
     fn of(package: Package, others: Vec<Package>, root: PathBuf, workspace: PathBuf) -> Self {
-        let (mut neighbours, mut others_dependencies) = (Vec::new(), Vec::new());
+        let (mut neighbors, mut others_dependencies) = (Vec::new(), Vec::new());
         for other in others {
             let targets = other.targets.into_iter().filter_map(Target::of);
-            neighbours.extend(targets.filter(|target| target.kind == Kind::Library));
+            neighbors.extend(targets.filter(|target| target.kind == Kind::Library));
             others_dependencies.extend(other.dependencies);
         }
         let rustfmt = [root.as_path(), &workspace]
@@ -90,7 +90,7 @@ impl Host {
             .find_map(|path| fs::read_to_string(path).ok());
         Self {
             targets: package.targets.into_iter().filter_map(Target::of).collect(),
-            neighbours,
+            neighbors,
             rustfmt: Some(rustfmt.unwrap_or_default()),
             package: package.name,
             edition: package.edition,

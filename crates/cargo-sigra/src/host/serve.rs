@@ -79,15 +79,15 @@ impl Survey {
     pub fn of(host: &Host, module: &str, program: Option<&str>, is_there: bool) -> Result<Self, ServeError> {
         let read = |target: &Target| Crate { target: target.clone(), tree: Tree::of(&target.root, module) };
         let crates = host.targets.iter().map(read).collect();
-        let neighbours: Vec<Crate> = host.neighbours.iter().map(read).collect();
-        let survey = Self::of_crates(crates, &neighbours, module, program, is_there, host.root.clone())?;
+        let neighbors: Vec<Crate> = host.neighbors.iter().map(read).collect();
+        let survey = Self::of_crates(crates, &neighbors, module, program, is_there, host.root.clone())?;
         let panic_is_linted = survey.panic_is_linted || lints::are_on_panics(&host.root, &host.workspace);
         Ok(Self { panic_is_linted, ..survey })
     }
 
     fn of_crates(
         crates: Vec<Crate>,
-        neighbours: &[Crate],
+        neighbors: &[Crate],
         module: &str,
         program: Option<&str>,
         is_there: bool,
@@ -95,11 +95,11 @@ impl Survey {
     ) -> Result<Self, ServeError> {
         let crates = chosen(crates, program)?;
         let names = names_of(&crates);
-        let names_of_neighbours = names_of(neighbours);
+        let names_of_neighbors = names_of(neighbors);
         let mut declared = Declared::of(with_names(&crates, &names).map(|(_, source, names)| (source, names)));
-        for (at, neighbour) in neighbours.iter().enumerate() {
-            let sources = neighbour.tree.sources.iter().zip(&names_of_neighbours[at]);
-            declared.add_neighbour(neighbour.target.crate_name(), Declared::of(sources));
+        for (at, neighbor) in neighbors.iter().enumerate() {
+            let sources = neighbor.tree.sources.iter().zip(&names_of_neighbors[at]);
+            declared.add_neighbor(neighbor.target.crate_name(), Declared::of(sources));
         }
         let (mut sites, mut has_accounts) = (Vec::<Site>::new(), false);
         for (at, source, names) in with_names(&crates, &names) {

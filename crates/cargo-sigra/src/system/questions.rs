@@ -7,8 +7,8 @@ use inquire::{InquireError, Select};
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
-    #[error("cancelled; nothing was written. Pass `--yes` to accept the defaults")]
-    Cancelled,
+    #[error("canceled; nothing was written. Pass `--yes` to accept the defaults")]
+    Canceled,
     #[error("can't ask questions here: {0}. Pass the answers as flags, or `--yes`")]
     CannotAsk(InquireError),
 }
@@ -16,7 +16,7 @@ pub enum QuestionError {
 impl From<InquireError> for QuestionError {
     fn from(error: InquireError) -> Self {
         match error {
-            InquireError::OperationCanceled | InquireError::OperationInterrupted => Self::Cancelled,
+            InquireError::OperationCanceled | InquireError::OperationInterrupted => Self::Canceled,
             error => Self::CannotAsk(error),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) mod code {
     pub const NO_SECOND_FACTOR_PENDING: &str = "no_second_factor_pending";
     pub const OTHER_FACTOR_REQUIRED: &str = "other_factor_required";
     pub const RATE_LIMITED: &str = "rate_limited";
-    pub const SECOND_FACTOR_ENROLMENT_REQUIRED: &str = "second_factor_enrolment_required";
+    pub const SECOND_FACTOR_ENROLLMENT_REQUIRED: &str = "second_factor_enrollment_required";
     pub const SECOND_FACTOR_REQUIRED: &str = "second_factor_required";
     pub const SUDO_REQUIRED: &str = "sudo_required";
     #[cfg(feature = "api-tokens")]

@@ -2,7 +2,7 @@
 
 pub(crate) mod backup_codes;
 pub(crate) mod challenge;
-pub(crate) mod enrolment;
+pub(crate) mod enrollment;
 pub(crate) mod handle;
 #[cfg(feature = "passkeys")]
 pub(crate) mod passkeys;
@@ -18,15 +18,15 @@ pub use webauthn_rs::prelude::{
 pub use self::passkeys::{PasskeyLogIn, Passkeys};
 pub use self::{
     backup_codes::BackupCodes,
-    enrolment::Enrolled,
+    enrollment::Enrolled,
     handle::Mfa,
-    totp::TotpEnrolment,
+    totp::TotpEnrollment,
     trusted_browsers::{TrustedBrowser, TrustedBrowsers},
 };
 pub use crate::model::{
     checked::Checked,
     log_in::{LogInMethod, LogInOutcome, RememberMe},
-    scope::{MfaChallenge, MfaEnrolment},
+    scope::{MfaChallenge, MfaEnrollment},
     second_factor::{Factor, FactorKind, MfaCode, SecondFactor, SecondFactors, Totp, TrustBrowser},
 };
 #[cfg(feature = "passkeys")]

@@ -14,13 +14,13 @@ use webauthn_rs_proto::ResidentKeyRequirement;
 use crate::{
     base::error::Error,
     browser::cookie_session::CookieSession,
-    mfa::enrolment::Enrolled,
+    mfa::enrollment::Enrolled,
     model::{
         audit,
         checked::Checked,
         client::{Client, Device},
         log_in::{LogInMethod, LogInOutcome, RememberMe},
-        scope::{MfaChallenge, MfaEnrolment, Scope, Sudo},
+        scope::{MfaChallenge, MfaEnrollment, Scope, Sudo},
         second_factor::{CEREMONY_TTL, FactorKind, Passkey, SecondFactors},
         session::Proof,
         transaction::Transaction,
@@ -95,10 +95,10 @@ impl<U: AuthUser> Passkeys<'_, U> {
     pub async fn begin_registration(
         self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<U>,
+        enrollment: &MfaEnrollment<U>,
         account: &str,
     ) -> Result<CreationChallengeResponse, Error> {
-        let user = enrolment.scope().user().id();
+        let user = enrollment.scope().user().id();
         let mut conn = self.sigra.pool().acquire().await?;
         let passkeys = store::passkeys::list::<U>(&mut conn, &user).await?;
         self.check_room(passkeys.len())?;
@@ -132,13 +132,13 @@ impl<U: AuthUser> Passkeys<'_, U> {
     pub async fn finish_registration(
         self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<U>,
+        enrollment: &MfaEnrollment<U>,
         email: &str,
         name: &str,
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Checked<Enrolled>, Error> {
         let also = async |_: &mut Transaction<U>, _: &Enrolled| Ok(());
-        self.finish_registration_with(session, enrolment, email, name, answer, also).await
+        self.finish_registration_with(session, enrollment, email, name, answer, also).await
     }
 
     /// Like [`finish_registration`](Self::finish_registration), but runs `also` in its transaction: to [send an
@@ -150,13 +150,13 @@ impl<U: AuthUser> Passkeys<'_, U> {
     pub async fn finish_registration_with(
         self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<U>,
+        enrollment: &MfaEnrollment<U>,
         email: &str,
         name: &str,
         answer: &RegisterPublicKeyCredential,
         also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
     ) -> Result<Checked<Enrolled>, Error> {
-        let (scope, now) = (enrolment.scope(), self.sigra.now());
+        let (scope, now) = (enrollment.scope(), self.sigra.now());
         let user = scope.user().id();
         let Some(Ceremony::Registration { user: of, user_handle, state }) =
             self.take_ceremony(session, &answer.response.client_data_json).await?
@@ -191,8 +191,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
             }
             let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
             let event = event.with(serde_json::json!({ "name": passkey.name }));
-            let enrolled = mfa.enrol(tx, session, scope, email, is_first).await?;
-            mfa.changed(tx, session, scope, event, Some(Proof::Enrolment)).await?;
+            let enrolled = mfa.enroll(tx, session, scope, email, is_first).await?;
+            mfa.changed(tx, session, scope, event, Some(Proof::Enrollment)).await?;
             if let Some(also) = also.take() {
                 also(tx, &enrolled).await?;
             }

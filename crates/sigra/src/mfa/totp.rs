@@ -67,17 +67,17 @@ impl TotpSecret {
 /// `Debug` redacts it.
 ///
 /// ```
-/// # use sigra::mfa::TotpEnrolment;
-/// fn page(totp: &TotpEnrolment) -> String {
+/// # use sigra::mfa::TotpEnrollment;
+/// fn page(totp: &TotpEnrollment) -> String {
 ///     format!("{}<p>Or type {} into your app.</p>", totp.qr_code(), *totp.manual_key())
 /// }
 /// ```
-pub struct TotpEnrolment {
+pub struct TotpEnrollment {
     secret: TotpSecret,
     url: Zeroizing<String>,
 }
 
-impl TotpEnrolment {
+impl TotpEnrollment {
     fn new(secret: TotpSecret, issuer: &str, account: &str) -> Self {
         // A colon would end the issuer's name (Key URI Format).
         let [issuer, account] = [issuer, account].map(|name| name.replace(':', " "));
@@ -113,9 +113,9 @@ impl TotpEnrolment {
     }
 }
 
-impl fmt::Debug for TotpEnrolment {
+impl fmt::Debug for TotpEnrollment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TotpEnrolment([redacted])")
+        f.write_str("TotpEnrollment([redacted])")
     }
 }
 
@@ -139,22 +139,22 @@ impl<U: AuthUser> Mfa<'_, U> {
     /// # Errors
     ///
     /// [`Error::Random`].
-    pub fn begin_totp(self, session: &CookieSession, user: &U, account: &str) -> Result<TotpEnrolment, Error> {
+    pub fn begin_totp(self, session: &CookieSession, user: &U, account: &str) -> Result<TotpEnrollment, Error> {
         let secret = match self.totps_under_way(session, user).pop() {
             Some(secret) => secret,
             None => {
                 let secret = TotpSecret::generate()?;
-                let sealed = self.sigra.parts.encryption_keys.encrypt(secret.as_bytes(), &enrolment_context(user))?;
+                let sealed = self.sigra.parts.encryption_keys.encrypt(secret.as_bytes(), &enrollment_context(user))?;
                 session.put(&new_name(ENTRY), &URL_SAFE_NO_PAD.encode(sealed))?;
                 secret
             }
         };
-        Ok(TotpEnrolment::new(secret, &self.sigra.parts.config.mfa_issuer, account))
+        Ok(TotpEnrollment::new(secret, &self.sigra.parts.config.mfa_issuer, account))
     }
 
     /// Returns the secrets that are being set up in this browser: one, unless several tabs began at the same moment.
     pub(super) fn totps_under_way(self, session: &CookieSession, user: &U) -> Vec<TotpSecret> {
-        let context = enrolment_context(user);
+        let context = enrollment_context(user);
         let open = |name: String| {
             let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(&name)?).ok()?;
             TotpSecret::from_bytes(&self.sigra.parts.encryption_keys.decrypt(&sealed, &context)?)
@@ -185,8 +185,8 @@ fn secret_context<Id: fmt::Display>(user: &Id) -> String {
     format!("totp {user}")
 }
 
-fn enrolment_context<U: AuthUser>(user: &U) -> String {
-    format!("totp enrolment {}", user.id())
+fn enrollment_context<U: AuthUser>(user: &U) -> String {
+    format!("totp enrollment {}", user.id())
 }
 
 #[cfg(test)]
@@ -226,13 +226,13 @@ mod tests {
     #[test]
     fn an_app_is_set_up_by_scanning_or_typing() {
         let secret = TotpSecret(*b"12345678901234567890");
-        let enrolment = TotpEnrolment::new(secret, "My: App", "ada@example.com");
-        assert_eq!(*enrolment.manual_key(), "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ");
-        let url = enrolment.url();
+        let enrollment = TotpEnrollment::new(secret, "My: App", "ada@example.com");
+        assert_eq!(*enrollment.manual_key(), "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ");
+        let url = enrollment.url();
         assert!(url.starts_with("otpauth://totp/My%20%20App:ada%40example"), "{url}");
         assert!(url.contains("secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ") && url.contains("issuer=My%20%20App"), "{url}");
-        let svg = enrolment.qr_code();
+        let svg = enrollment.qr_code();
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>") && !svg.contains("style"), "{svg}");
-        assert_eq!(format!("{enrolment:?}"), "TotpEnrolment([redacted])");
+        assert_eq!(format!("{enrollment:?}"), "TotpEnrollment([redacted])");
     }
 }

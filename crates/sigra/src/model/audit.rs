@@ -34,8 +34,8 @@ pub const EMAIL_CHANGED: &str = "auth.email.changed";
 pub const RECOVERED: &str = "auth.account.recovered";
 /// The deletion of an account was scheduled.
 pub const DELETION_SCHEDULED: &str = "auth.account.deletion_scheduled";
-/// The deletion of an account was cancelled.
-pub const DELETION_CANCELLED: &str = "auth.account.deletion_cancelled";
+/// The deletion of an account was canceled.
+pub const DELETION_CANCELED: &str = "auth.account.deletion_canceled";
 /// An account was deleted.
 pub const DELETED: &str = "auth.account.deleted";
 

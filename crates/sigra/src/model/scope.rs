@@ -157,7 +157,7 @@ pub(crate) enum Clearance {
     /// The user must present their second factor, and can do nothing else.
     ChallengePending,
     /// The user must set up a second factor, and can do nothing else.
-    EnrolmentRequired,
+    EnrollmentRequired,
 }
 
 impl Clearance {
@@ -165,7 +165,7 @@ impl Clearance {
         if session.mfa_pending {
             Self::ChallengePending
         } else if session.mfa_verified_at.is_none() && user.requires_second_factor() {
-            Self::EnrolmentRequired
+            Self::EnrollmentRequired
         } else {
             Self::Full
         }
@@ -223,22 +223,22 @@ impl<U: AuthUser> MfaChallenge<U> {
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
 /// # }
 /// use axum::{extract::State, response::Html};
-/// use sigra::{CookieSession, Sigra, mfa::MfaEnrolment};
+/// use sigra::{CookieSession, Sigra, mfa::MfaEnrollment};
 ///
 /// async fn new(
 ///     State(sigra): State<Sigra<User>>,
 ///     session: CookieSession,
-///     enrolment: MfaEnrolment<User>,
+///     enrollment: MfaEnrollment<User>,
 /// ) -> sigra::Result<Html<String>> {
-///     let user = enrolment.scope().user();
+///     let user = enrollment.scope().user();
 ///     let totp = sigra.mfa().begin_totp(&session, user, &user.email)?;
 ///     Ok(Html(format!("{} or type {}", totp.qr_code(), *totp.manual_key())))
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct MfaEnrolment<U: AuthUser>(pub(crate) Scope<U>);
+pub struct MfaEnrollment<U: AuthUser>(pub(crate) Scope<U>);
 
-impl<U: AuthUser> MfaEnrolment<U> {
+impl<U: AuthUser> MfaEnrollment<U> {
     /// Returns the user and their session.
     #[must_use]
     pub fn scope(&self) -> &Scope<U> {
@@ -248,6 +248,6 @@ impl<U: AuthUser> MfaEnrolment<U> {
     /// Returns whether the user can do nothing else until they have set up a second factor.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        self.0.clearance() == Clearance::EnrolmentRequired
+        self.0.clearance() == Clearance::EnrollmentRequired
     }
 }

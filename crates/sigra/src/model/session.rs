@@ -300,18 +300,18 @@ pub enum Proof {
     /// They presented a second factor, which is no longer pending.
     SecondFactor(FactorKind),
     /// They set up a second factor.
-    Enrolment,
+    Enrollment,
 }
 
 impl Renewal {
     /// Returns when the user authenticated, if they did.
     pub(crate) fn authenticated_at(&self) -> Option<OffsetDateTime> {
-        self.proof.is_some_and(|proof| proof != Proof::Enrolment).then_some(self.now)
+        self.proof.is_some_and(|proof| proof != Proof::Enrollment).then_some(self.now)
     }
 
     /// Returns when the user presented or set up a second factor, if they did.
     pub(crate) fn mfa_verified_at(&self) -> Option<OffsetDateTime> {
-        matches!(self.proof, Some(Proof::SecondFactor(_) | Proof::Enrolment)).then_some(self.now)
+        matches!(self.proof, Some(Proof::SecondFactor(_) | Proof::Enrollment)).then_some(self.now)
     }
 
     pub(crate) fn authenticated_by(&self) -> Option<LogInMethod> {

@@ -82,7 +82,7 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     /// Returns whether the user must have a second factor, as administrators should (OWASP ASVS 6.3.3; default: false).
     ///
     /// It is checked at every request: until the user has set one up, they can do nothing else. See
-    /// [`MfaEnrolment`](crate::mfa::MfaEnrolment).
+    /// [`MfaEnrollment`](crate::mfa::MfaEnrollment).
     fn requires_second_factor(&self) -> bool {
         false
     }

@@ -9,14 +9,15 @@ use crate::{
     base::problem::Audience,
     browser::{cookie_session::CookieSession, visit::Visit},
     model::{
-        scope::{Clearance, MfaChallenge, MfaEnrolment, Scope, Sudo},
+        scope::{Clearance, MfaChallenge, MfaEnrollment, Scope, Sudo},
         user::AuthUser,
     },
     web::{
         current::{Current, session_of},
         deferred::{AnyDeferred, current, current_if_any},
         rejection::{
-            MfaChallengeRejection, MfaEnrolmentRejection, MissingLayer, ScopeRejection, SessionRejection, SudoRejection,
+            MfaChallengeRejection, MfaEnrollmentRejection, MissingLayer, ScopeRejection, SessionRejection,
+            SudoRejection,
         },
     },
 };
@@ -110,11 +111,11 @@ impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for MfaChallenge<U> {
     }
 }
 
-impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
-    type Rejection = MfaEnrolmentRejection;
+impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrollment<U> {
+    type Rejection = MfaEnrollmentRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
-        let current = &current::<U>(parts, "MfaEnrolment").await.map_err(ScopeRejection::from)?;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrollmentRejection> {
+        let current = &current::<U>(parts, "MfaEnrollment").await.map_err(ScopeRejection::from)?;
         match &current.found {
             Some(scope) if scope.clearance() == Clearance::ChallengePending => {}
             Some(scope) if current.is_recent(scope) => return Ok(Self(scope.clone())),
@@ -172,7 +173,7 @@ mod tests {
             ("CookieSession", size::<CookieSession>()),
             ("Sudo", size::<Sudo<User>>()),
             ("MfaChallenge", size::<MfaChallenge<User>>()),
-            ("MfaEnrolment", size::<MfaEnrolment<User>>()),
+            ("MfaEnrollment", size::<MfaEnrollment<User>>()),
             #[cfg(feature = "api-tokens")]
             ("Bearer", size::<crate::Bearer<User>>()),
             #[cfg(feature = "api-tokens")]

@@ -55,10 +55,10 @@ pub enum ScopeRejection {
     /// A browser that opens a page and whose user must set up a second factor: redirects to where that is done, and
     /// back afterwards.
     #[error("a second factor must be set up: redirect to {0}")]
-    Enrol(String),
+    Enroll(String),
     /// Any other request of a user who must set up a second factor: 403.
     #[error("a second factor must be set up")]
-    EnrolmentRequired,
+    EnrollmentRequired,
 }
 
 impl ScopeRejection {
@@ -68,8 +68,10 @@ impl ScopeRejection {
         let rejection = match current.found.as_ref().map(Scope::clearance) {
             Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, config.mfa_challenge_message)
                 .map_or(Self::SecondFactorPending, Self::Challenge),
-            Some(Clearance::EnrolmentRequired) => lead(parts, &config.mfa_enrolment_path, config.mfa_enrolment_message)
-                .map_or(Self::EnrolmentRequired, Self::Enrol),
+            Some(Clearance::EnrollmentRequired) => {
+                lead(parts, &config.mfa_enrollment_path, config.mfa_enrollment_message)
+                    .map_or(Self::EnrollmentRequired, Self::Enroll)
+            }
             Some(Clearance::Full) | None => return Self::log_in(current, parts),
         };
         log_refusal(current, parts, rejection.code());
@@ -89,7 +91,7 @@ impl ScopeRejection {
             Self::Session(_) => code::CROSS_ORIGIN,
             Self::LogIn(_) | Self::Unauthenticated => code::AUTHENTICATION_REQUIRED,
             Self::Challenge(_) | Self::SecondFactorPending => code::SECOND_FACTOR_REQUIRED,
-            Self::Enrol(_) | Self::EnrolmentRequired => code::SECOND_FACTOR_ENROLMENT_REQUIRED,
+            Self::Enroll(_) | Self::EnrollmentRequired => code::SECOND_FACTOR_ENROLLMENT_REQUIRED,
         }
     }
 }
@@ -111,11 +113,11 @@ impl IntoResponse for ScopeRejection {
         let code = self.code();
         match self {
             Self::Session(rejection) => rejection.into_response(),
-            Self::LogIn(path) | Self::Challenge(path) | Self::Enrol(path) => Redirect::to(&path).into_response(),
+            Self::LogIn(path) | Self::Challenge(path) | Self::Enroll(path) => Redirect::to(&path).into_response(),
             Self::Unauthenticated | Self::SecondFactorPending => {
                 Problem::new(StatusCode::UNAUTHORIZED).code(code).into_response()
             }
-            Self::EnrolmentRequired => Problem::new(StatusCode::FORBIDDEN).code(code).into_response(),
+            Self::EnrollmentRequired => Problem::new(StatusCode::FORBIDDEN).code(code).into_response(),
         }
     }
 }
@@ -340,32 +342,32 @@ impl IntoResponse for MfaChallengeRejection {
     }
 }
 
-/// Why a handler that takes an [`MfaEnrolment`](crate::mfa::MfaEnrolment) wasn't called.
+/// Why a handler that takes an [`MfaEnrollment`](crate::mfa::MfaEnrollment) wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{rejection::MfaEnrolmentRejection, scope::ScopeRejection};
+/// use sigra::{rejection::MfaEnrollmentRejection, scope::ScopeRejection};
 ///
-/// let response = MfaEnrolmentRejection::from(ScopeRejection::Unauthenticated).into_response();
+/// let response = MfaEnrollmentRejection::from(ScopeRejection::Unauthenticated).into_response();
 /// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct MfaEnrolmentRejection(SudoRejection);
+pub struct MfaEnrollmentRejection(SudoRejection);
 
-impl From<SudoRejection> for MfaEnrolmentRejection {
+impl From<SudoRejection> for MfaEnrollmentRejection {
     fn from(rejection: SudoRejection) -> Self {
         Self(rejection)
     }
 }
 
-impl From<ScopeRejection> for MfaEnrolmentRejection {
+impl From<ScopeRejection> for MfaEnrollmentRejection {
     fn from(rejection: ScopeRejection) -> Self {
         Self(rejection.into())
     }
 }
 
-impl IntoResponse for MfaEnrolmentRejection {
+impl IntoResponse for MfaEnrollmentRejection {
     fn into_response(self) -> Response {
         self.0.into_response()
     }

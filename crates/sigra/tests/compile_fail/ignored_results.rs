@@ -4,7 +4,7 @@
 
 use sigra::{
     Client, CookieSession, Password, Sigra,
-    mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
+    mfa::{MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
     oauth::ProviderIdentity,
     token::{Context, EmailToken},
 };
@@ -44,13 +44,13 @@ async fn challenge(
     Ok(())
 }
 
-async fn enrolment(
+async fn enrollment(
     sigra: &Sigra<User>,
     session: &CookieSession,
-    enrolment: &MfaEnrolment<User>,
+    enrollment: &MfaEnrollment<User>,
     code: &MfaCode,
 ) -> sigra::Result<()> {
-    sigra.mfa().confirm_totp(session, enrolment, "ada@example.com", code).await?;
+    sigra.mfa().confirm_totp(session, enrollment, "ada@example.com", code).await?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use axum::{
 use http::{Method, Request, StatusCode, header};
 use sigra::{
     CookieSession, LogInMethod, RememberMe, Scope, Sudo,
-    mfa::{MfaChallenge, MfaEnrolment},
+    mfa::{MfaChallenge, MfaEnrollment},
     scope::SameOrigin,
     testing::{TestClient, TestHost, TestResponse, assert_problem, assert_redirected_to, assert_status},
 };
@@ -57,7 +57,7 @@ fn own_routes(host: &Host) -> Router {
         .route("/sudo", any(async |Sudo(scope): Sudo<User>| scope.user().email.clone()))
         .route("/admin", any(async |Admin(scope): Admin| scope.user().email.clone()))
         .route("/result", any(async |scope: Result<Scope<User>, sigra::scope::ScopeRejection>| email(scope.ok())))
-        .route("/enrolment", any(async |enrolment: MfaEnrolment<User>| enrolment.scope().user().email.clone()))
+        .route("/enrollment", any(async |enrollment: MfaEnrollment<User>| enrollment.scope().user().email.clone()))
         .route("/pending", any(async |pending: Option<MfaChallenge<User>>| pending.is_some().to_string()))
         .route("/found", any(async |Found(session): Found| session.is_some().to_string()))
         .route("/put", any(async |session: CookieSession| session.put("cart", &1).map(|()| "put")))
@@ -135,7 +135,7 @@ async fn invariant_8_other_origins_cannot_act_as_a_user_at_the_hosts_own_routes(
                 "/option",
                 "/sudo",
                 "/admin",
-                "/enrolment",
+                "/enrollment",
                 "/pending",
                 "/put",
                 "/log-out",
@@ -239,7 +239,7 @@ async fn a_trusted_origin_can_use_the_session() {
     let host = Host::with(|config| config.trusted_origins(["http://localhost:5173"])).await;
     let (user, logged_in) = host.logged_in(false).await;
     let browser = at_own_routes(&host, &logged_in);
-    for path in ["/scope", "/option", "/sudo", "/admin", "/result", "/enrolment"] {
+    for path in ["/scope", "/option", "/sudo", "/admin", "/result", "/enrollment"] {
         assert_eq!(send(&browser, &Method::POST, path, FOREIGN[1]).await.text(), user.email, "{path}");
     }
     assert_eq!(send(&browser, &Method::POST, "/guarded", FOREIGN[1]).await.text(), "guarded");

@@ -162,7 +162,7 @@ impl Host {
         let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
         let config = config
             .mfa_challenge_at("/mfa-challenge", || "Second factor, please.")
-            .mfa_enrolment_at("/mfa", || "Set up a second factor, please.")
+            .mfa_enrollment_at("/mfa", || "Set up a second factor, please.")
             .relying_party(RelyingParty::new("localhost", "https://localhost"));
         let sigra = Sigra::new(configure(config), pool.clone()).expect("valid settings");
         Self { sigra, pool, slow: Slow::new(), clock, database }

@@ -10,7 +10,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sigra::{
     CookieSession, RememberMe, Scope, Sudo,
-    mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
+    mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 use uuid::Uuid;
 use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};
@@ -53,19 +53,23 @@ async fn answer(
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
-async fn begin(State(app): State<App>, session: CookieSession, enrolment: MfaEnrolment<User>) -> sigra::Result<String> {
-    let user = enrolment.scope().user();
+async fn begin(
+    State(app): State<App>,
+    session: CookieSession,
+    enrollment: MfaEnrollment<User>,
+) -> sigra::Result<String> {
+    let user = enrollment.scope().user();
     Ok(app.sigra.mfa().begin_totp(&session, user, &user.email)?.manual_key().to_string())
 }
 
 async fn confirm(
     State(app): State<App>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
-    let email = &enrolment.scope().user().email;
-    let enrolled = app.sigra.mfa().confirm_totp(&session, &enrolment, email, &form.code).await?;
+    let email = &enrollment.scope().user().email;
+    let enrolled = app.sigra.mfa().confirm_totp(&session, &enrollment, email, &form.code).await?;
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
@@ -93,20 +97,20 @@ async fn sudo_by_code(
 async fn begin_registration(
     State(app): State<App>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
 ) -> sigra::Result<Response> {
-    let email = &enrolment.scope().user().email;
-    Ok(Json(app.sigra.passkeys().begin_registration(&session, &enrolment, email).await?).into_response())
+    let email = &enrollment.scope().user().email;
+    Ok(Json(app.sigra.passkeys().begin_registration(&session, &enrollment, email).await?).into_response())
 }
 
 async fn register(
     State(app): State<App>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     Json(answer): Json<RegisterPublicKeyCredential>,
 ) -> sigra::Result<Response> {
-    let email = &enrolment.scope().user().email;
-    let enrolled = app.sigra.passkeys().finish_registration(&session, &enrolment, email, "Test key", &answer).await?;
+    let email = &enrollment.scope().user().email;
+    let enrolled = app.sigra.passkeys().finish_registration(&session, &enrollment, email, "Test key", &answer).await?;
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 

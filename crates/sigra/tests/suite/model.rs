@@ -26,9 +26,9 @@ use sigra::{
     bearer::Permissions,
     config::DeviceBound,
     device_bound::BindingResponse,
-    mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    mfa::{MfaChallenge, MfaCode, MfaEnrollment, SecondFactor},
     oauth::{AddressOwner, Decision, ProviderIdentity},
-    rejection::MfaEnrolmentRejection,
+    rejection::MfaEnrollmentRejection,
     scope::SudoRejection,
     testing::TestClient,
 };
@@ -104,7 +104,7 @@ pub enum Step {
         browser: usize,
     },
     /// Sets up an authenticator app, which replaces the one before.
-    Enrol {
+    Enroll {
         browser: usize,
     },
     Disable {
@@ -198,7 +198,7 @@ impl Step {
             | Self::Renew { browser }
             | Self::Revoke { browser, .. }
             | Self::LogOutEverywhere { browser }
-            | Self::Enrol { browser }
+            | Self::Enroll { browser }
             | Self::Disable { browser }
             | Self::AnswerWithCode { browser, .. }
             | Self::AnswerWithBackupCode { browser, .. }
@@ -600,7 +600,7 @@ impl Model {
         self.rows.retain(|_, row| row.user != user || !row.pending);
     }
 
-    fn enrol(&mut self, jar: &mut Jar, session: usize) {
+    fn enroll(&mut self, jar: &mut Jar, session: usize) {
         let (user, now) = (self.rows[&session].user, self.now);
         let is_first = !self.factors[user].is_on;
         let factors = &mut self.factors[user];
@@ -688,9 +688,9 @@ impl Model {
                 Some(before)
             }
             Step::Renew { browser } => self.acting(browser, Self::renew),
-            Step::Enrol { browser } => self.acting(browser, |model, jar, session| {
+            Step::Enroll { browser } => self.acting(browser, |model, jar, session| {
                 if model.is_recent(session) {
-                    model.enrol(jar, session);
+                    model.enroll(jar, session);
                     model.bind(browser, jar, session);
                 }
             }),
@@ -938,7 +938,7 @@ impl ReferenceStateMachine for Model {
             1 => (browser.clone(), 0..50usize).prop_map(|(browser, session)| Step::Revoke { browser, session }),
             1 => (0..50usize).prop_map(|session| Step::DeleteByHand { session }),
             1 => browser.clone().prop_map(|browser| Step::LogOutEverywhere { browser }),
-            3 => browser.clone().prop_map(|browser| Step::Enrol { browser }),
+            3 => browser.clone().prop_map(|browser| Step::Enroll { browser }),
             1 => browser.clone().prop_map(|browser| Step::Disable { browser }),
             6 => (browser.clone(), apps, 0..4u64, any::<bool>())
                 .prop_map(|(browser, app, steps_ago, trust)| Step::AnswerWithCode { browser, app, steps_ago, trust }),
@@ -1041,7 +1041,7 @@ impl Reality {
             .route("/log-in/{user}/{remember}", post(log_in))
             .route("/log-out", post(log_out))
             .route("/renew", post(renew))
-            .route("/enrol", post(enrol))
+            .route("/enroll", post(enroll))
             .route("/disable", post(disable))
             .route("/link/{identity}", post(link))
             .route("/unlink/{identity}", post(unlink))
@@ -1090,8 +1090,8 @@ impl Reality {
     }
 
     /// Sets up an app, if the browser may, and keeps its key and the new backup codes.
-    fn enrol(&mut self, browser: usize) -> Option<SessionId> {
-        let response = self.runtime.block_on(self.browsers[browser].post("/enrol", &[]));
+    fn enroll(&mut self, browser: usize) -> Option<SessionId> {
+        let response = self.runtime.block_on(self.browsers[browser].post("/enroll", &[]));
         assert!(response.status().is_success(), "{response:?}");
         let text = response.text();
         let mut lines = text.lines();
@@ -1201,19 +1201,19 @@ async fn renew(State(sigra): State<Sigra<User>>, session: CookieSession, scope: 
     Ok(name(&scope))
 }
 
-async fn enrol(
+async fn enroll(
     State(sigra): State<Sigra<User>>,
     session: CookieSession,
     scope: CurrentScope,
-    enrolment: Result<MfaEnrolment<User>, MfaEnrolmentRejection>,
+    enrollment: Result<MfaEnrollment<User>, MfaEnrollmentRejection>,
 ) -> sigra::Result<String> {
-    let Ok(enrolment) = enrolment else { return Ok(name(&scope)) };
-    let user = enrolment.scope().user();
+    let Ok(enrollment) = enrollment else { return Ok(name(&scope)) };
+    let user = enrollment.scope().user();
     let key = sigra.mfa().begin_totp(&session, user, "a")?.manual_key().to_string();
     let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
     let code = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
     let code = code.generate(sigra.now().unix_timestamp().unsigned_abs()).to_string();
-    let enrolled = sigra.mfa().confirm_totp(&session, &enrolment, "a", &MfaCode::new(code)).await?.valid().unwrap();
+    let enrolled = sigra.mfa().confirm_totp(&session, &enrollment, "a", &MfaCode::new(code)).await?.valid().unwrap();
     let codes: String =
         enrolled.backup_codes.iter().flat_map(|codes| codes.iter()).map(|code| format!("\n{}", *code)).collect();
     Ok(format!("{}\n{}\n{key}{codes}", name(&scope), user.id))
@@ -1493,7 +1493,7 @@ impl StateMachineTest for Reality {
             }
             Step::LogOut { browser } => Some(reality.post(browser, "/log-out")),
             Step::Renew { browser } => Some(reality.post(browser, "/renew")),
-            Step::Enrol { browser } => Some(reality.enrol(browser)),
+            Step::Enroll { browser } => Some(reality.enroll(browser)),
             Step::Disable { browser } => Some(reality.post(browser, "/disable")),
             Step::Link { browser, identity } => Some(reality.post(browser, &format!("/link/{identity}"))),
             Step::Unlink { browser, identity } => Some(reality.post(browser, &format!("/unlink/{identity}"))),

@@ -50,7 +50,7 @@ async fn is_trusted(host: &Host, browser: &TestClient, user: &User) -> bool {
 }
 
 /// Sets up an authenticator app through the pages. Returns new backup codes, or "" if there were codes before.
-async fn enrol(host: &Host, browser: &TestClient) -> String {
+async fn enroll(host: &Host, browser: &TestClient) -> String {
     let key = browser.get("/mfa").await.text();
     let code = code_of(&key, host);
     let response = browser.post("/mfa", &[("code", &code)]).await;
@@ -273,7 +273,7 @@ async fn wrong_codes_are_counted_across_all_sessions() {
 async fn a_browser_that_set_up_a_factor_is_not_rate_limited_by_others() {
     let host = Host::new().await;
     let (user, owners) = host.authenticated_fixture().await;
-    enrol(&host, &owners).await;
+    enroll(&host, &owners).await;
     host.clock().advance(STEP);
     for _ in 0..5 {
         assert_status(&answer(&with_password(&host, &user).await, "000000").await, 422);
@@ -389,7 +389,7 @@ async fn every_change_of_credentials_revokes_trusted_browsers() {
                 tx.commit().await.unwrap();
                 host.sigra.sessions().announce(revoked);
             }
-            "new app" => drop(enrol(&host, &elsewhere).await),
+            "new app" => drop(enroll(&host, &elsewhere).await),
             "new codes" => assert_status(&elsewhere.post("/mfa/codes", &[]).await, 200),
             _ => {
                 let id = host.sigra.trusted_browsers().list(&user.id).await.unwrap()[0].id;
@@ -451,7 +451,7 @@ async fn the_first_factor_ends_other_sessions_and_creates_backup_codes() {
     assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
     assert_eq!(who(&other).await, user.email);
 
-    let codes = enrol(&host, &browser).await;
+    let codes = enroll(&host, &browser).await;
     assert_eq!(codes.lines().count(), 10);
     assert_ne!(browser.cookie(KEY), before);
     assert_eq!(who(&browser).await, user.email);
@@ -463,7 +463,7 @@ async fn the_first_factor_ends_other_sessions_and_creates_backup_codes() {
     let pending = with_password(&host, &user).await;
     assert_status(&answer(&pending, &used).await, 422);
     host.clock().advance(STEP);
-    assert_eq!(enrol(&host, &browser).await, "", "another app creates no new backup codes");
+    assert_eq!(enroll(&host, &browser).await, "", "another app creates no new backup codes");
     assert_redirected_to(&pending.get("/mfa-challenge").await, "/users/log-in");
     assert_status(&answer(&with_password(&host, &user).await, codes.lines().next().unwrap()).await, 200);
 }
@@ -558,7 +558,7 @@ async fn a_user_who_requires_a_second_factor_has_no_access_before_setting_one_up
     assert_redirected_to(&later.get("/mfa").await, "/users/log-in");
     assert_redirected_to(&host.post_log_in(&later, &user, false).await, "/mfa");
     let browser = later;
-    enrol(&host, &browser).await;
+    enroll(&host, &browser).await;
     assert_eq!(who(&browser).await, user.email);
     assert_problem(&browser.post("/mfa/disable", &[]).await, 403);
     assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "the last factor is kept");
@@ -618,7 +618,7 @@ async fn invariant_1_the_database_contains_no_secret_of_a_second_factor() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let key = browser.get("/mfa").await.text();
-    let codes = enrol(&host, &browser).await;
+    let codes = enroll(&host, &browser).await;
     host.clock().advance(STEP);
     let trusting = with_password(&host, &user).await;
     assert_status(&answer_and_trust(&trusting, &host.totp_code(&user).await).await, 200);
@@ -723,7 +723,7 @@ async fn a_backup_code_cannot_be_used_to_create_new_backup_codes() {
     assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
     assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
     // Neither can a new app, whose code hasn't been entered at a login.
-    enrol(&host, &browser).await;
+    enroll(&host, &browser).await;
     assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
     assert_eq!(host.sigra.mfa().list(&user.id).await.unwrap().backup_codes, 9);
 

@@ -605,5 +605,5 @@ async fn refused_requests_are_logged_with_the_reason() {
     assert_eq!(refused()["reason"], "second_factor_required");
     host.execute("UPDATE users SET admin = true").await;
     browser.get("/me").await;
-    assert_eq!(refused()["reason"], "second_factor_enrolment_required");
+    assert_eq!(refused()["reason"], "second_factor_enrollment_required");
 }

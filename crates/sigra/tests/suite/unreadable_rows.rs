@@ -133,12 +133,12 @@ async fn invariant_17_live_connections_end_even_if_other_rows_are_unreadable() {
 async fn readable_sessions_are_listed_despite_unreadable_ones() {
     let host = Host::new().await;
     let (user, _) = host.authenticated_fixture().await;
-    let spoilt = host.session_of(&user).await;
+    let spoiled = host.session_of(&user).await;
     host.log_in(&user).await;
     for time in INVALID_TIMES {
-        host.spoil_session(spoilt, "last_used_at", time).await;
+        host.spoil_session(spoiled, "last_used_at", time).await;
         let listed = host.sigra().sessions().list(&user.id).await.unwrap();
-        assert!(listed.len() == 1 && listed[0].id != spoilt, "{time}: {listed:?}");
+        assert!(listed.len() == 1 && listed[0].id != spoiled, "{time}: {listed:?}");
     }
     assert_eq!(host.sigra().delete_all_sessions(&user.id).await.unwrap(), 2, "all of them can be ended");
 }

@@ -20,7 +20,7 @@ impl Gates {
         let gates = [
             ("require_sudo_mode", Gate::Requires(Requirement::Sudo)),
             ("require_authenticated_user", Gate::Requires(Requirement::User)),
-            ("allow_mfa_enrolment", Gate::Requires(Requirement::Enrolment)),
+            ("allow_mfa_enrollment", Gate::Requires(Requirement::Enrollment)),
             ("redirect_if_user_is_authenticated", Gate::Requires(Requirement::Visitor)),
             ("limit_ip_address", Gate::LimitsIpAddress),
         ];

@@ -107,7 +107,7 @@ fn of_type(ty: &Type) -> Requirement {
         ("Scope" | "Live", _) => Requirement::User,
         ("Bearer", _) => Requirement::Token,
         ("Caller", _) => Requirement::UserOrToken,
-        ("MfaEnrolment", _) => Requirement::Enrolment,
+        ("MfaEnrollment", _) => Requirement::Enrollment,
         ("MfaChallenge", _) => Requirement::Pending,
         ("Option" | "Result", _) => Requirement::Anybody,
         (_, PathArguments::AngleBracketed(inner)) => {

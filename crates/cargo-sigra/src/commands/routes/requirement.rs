@@ -13,7 +13,7 @@ pub enum Requirement {
     /// A user whose second factor is pending.
     Pending,
     /// A user, or somebody who must set up a second factor before using the account.
-    Enrolment,
+    Enrollment,
     /// A user, or a program with a token.
     UserOrToken,
     User,

@@ -63,7 +63,7 @@ pub struct Declared<'a> {
     fields: BTreeMap<String, Vec<(&'a Type, &'a Names)>>,
     aliases: BTreeMap<String, Vec<(&'a Type, &'a Names)>>,
     /// Other crates of the workspace.
-    neighbours: BTreeMap<String, Declared<'a>>,
+    neighbors: BTreeMap<String, Declared<'a>>,
 }
 
 impl<'a> Declared<'a> {
@@ -75,8 +75,8 @@ impl<'a> Declared<'a> {
         declared
     }
 
-    pub fn add_neighbour(&mut self, name: String, declared: Self) {
-        self.neighbours.insert(name, declared);
+    pub fn add_neighbor(&mut self, name: String, declared: Self) {
+        self.neighbors.insert(name, declared);
     }
 
     /// Returns the type behind an alias, if there is only one of that name.
@@ -326,7 +326,7 @@ impl<'a, 'b> Values<'a, 'b> {
             Some(_) => None,
             None if OF_ROUTERS.contains(&&*method) => None,
             None => self.declared.function(&method, place).or_else(|| {
-                let others = self.declared.neighbours.values().filter(|other| other.functions.contains_key(&method));
+                let others = self.declared.neighbors.values().filter(|other| other.functions.contains_key(&method));
                 agreed(others.map(|other| other.function(&method, place)))
             }),
         }
@@ -342,7 +342,7 @@ impl<'a, 'b> Values<'a, 'b> {
             return Some(kind);
         }
         // `new` of another type returns that type.
-        let krate = full.split("::").next().and_then(|first| self.declared.neighbours.get(first));
+        let krate = full.split("::").next().and_then(|first| self.declared.neighbors.get(first));
         if CONSTRUCTORS.contains(&last) { None } else { krate.unwrap_or(self.declared).function(last, place) }
     }
 }

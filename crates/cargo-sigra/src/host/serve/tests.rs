@@ -430,8 +430,8 @@ fn a_router_from_another_crate_of_the_workspace_is_recognized() {
         [library("shop-web", &[("web/src/lib.rs", "use axum::Router; pub fn app() -> Router { Router::new() }")])];
     let main = "async fn main() { let l = tokio::net::TcpListener::bind(a).await.unwrap(); axum::serve(l, shop_web::app()).await.unwrap() }";
     let server = || vec![program("server", &[("src/main.rs", main)])];
-    let of = |neighbours: &[Crate]| {
-        Survey::of_crates(server(), neighbours, "auth", None, false, PathBuf::new())
+    let of = |neighbors: &[Crate]| {
+        Survey::of_crates(server(), neighbors, "auth", None, false, PathBuf::new())
             .expect("a survey")
             .certain()
             .is_some()

@@ -81,8 +81,8 @@ impl Accounts {
         if kept.rows_affected() == 0 {
             return Ok(false);
         }
-        self.record(tx, audit::DELETION_CANCELLED, user, client).await?;
-        self.notifier.notify_in(tx, user, "no deletion", self.notifier.deletion_cancelled(user, client)).await?;
+        self.record(tx, audit::DELETION_CANCELED, user, client).await?;
+        self.notifier.notify_in(tx, user, "no deletion", self.notifier.deletion_canceled(user, client)).await?;
         Ok(true)
     }
 

@@ -59,7 +59,7 @@ pub enum NextStep {
 pub struct Welcome {
     pub user: User,
     /// Whether the login canceled the deletion of the account.
-    pub deletion_cancelled: bool,
+    pub deletion_canceled: bool,
     // <magic_link>
     /// Whether the login removed the password, because someone else may have registered the account.
     pub password_removed: bool,
@@ -71,10 +71,10 @@ pub struct Welcome {
 }
 
 impl Welcome {
-    pub(super) fn new(user: &User, deletion_cancelled: bool) -> Self {
+    pub(super) fn new(user: &User, deletion_canceled: bool) -> Self {
         Self {
             user: user.clone(),
-            deletion_cancelled,
+            deletion_canceled,
             // <magic_link>
             password_removed: false,
             // </magic_link>
@@ -127,9 +127,9 @@ impl Accounts {
         if self.must_confirm(user) {
             return Ok(NextStep::ConfirmEmail);
         }
-        let (method, mut deletion_cancelled) = (factor.method(), false);
+        let (method, mut deletion_canceled) = (factor.method(), false);
         let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, user, Some(method)).await?;
+            deletion_canceled = self.complete_log_in(tx, session, user, Some(method)).await?;
             Ok(())
         };
         let outcome = match factor {
@@ -145,7 +145,7 @@ impl Accounts {
             // </oauth>
             FirstFactor::Verified(method) => self.sigra.log_in_with(session, user, method, remember_me, also).await,
         };
-        self.next_step(session, user, outcome?, deletion_cancelled).await
+        self.next_step(session, user, outcome?, deletion_canceled).await
     }
 
     // <passkeys>
@@ -176,12 +176,12 @@ impl Accounts {
         session: &CookieSession,
         user: &User,
         outcome: LogInOutcome,
-        deletion_cancelled: bool,
+        deletion_canceled: bool,
     ) -> Result<NextStep, sigra::Error> {
         match outcome {
             LogInOutcome::Complete => {
-                self.announce_log_in(user, deletion_cancelled);
-                Ok(NextStep::Welcome(Welcome::new(user, deletion_cancelled)))
+                self.announce_log_in(user, deletion_canceled);
+                Ok(NextStep::Welcome(Welcome::new(user, deletion_canceled)))
             }
             LogInOutcome::SecondFactorPending => {
                 // The password was right, so this wasn't a guess, even if the challenge fails.
@@ -217,8 +217,8 @@ impl Accounts {
     }
 
     /// Tells other requests immediately that the account is no longer scheduled for deletion.
-    pub(super) fn announce_log_in(&self, user: &User, deletion_cancelled: bool) {
-        if deletion_cancelled {
+    pub(super) fn announce_log_in(&self, user: &User, deletion_canceled: bool) {
+        if deletion_canceled {
             self.sigra.sessions().announce_change(&user.id);
         }
     }

@@ -46,20 +46,20 @@ impl Accounts {
         let found = self.get_user_by_log_in_token(token).await?.ok_or(Refusal::Link)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let method = LogInMethod::Link;
-        let (mut taken, mut deletion_cancelled) = (None, false);
+        let (mut taken, mut deletion_canceled) = (None, false);
         let first = async |tx: &mut Transaction| {
             taken = self.take_log_in_link(tx, session, scope, &token).await?;
             Ok(taken.as_ref().map(|taken: &Taken| taken.owner.clone()))
         };
         let also = async |tx: &mut Transaction| {
-            deletion_cancelled = self.complete_log_in(tx, session, &found, Some(method)).await?;
+            deletion_canceled = self.complete_log_in(tx, session, &found, Some(method)).await?;
             Ok(())
         };
         let logged_in = self.sigra.log_in_after(session, &found, method, remember_me, first, also).await?;
         let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(Refusal::Link) };
         self.sigra.sessions().announce_change(&taken.owner.id);
         taken.revoked.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
-        let mut next_step = self.next_step(session, &taken.owner, outcome, deletion_cancelled).await?;
+        let mut next_step = self.next_step(session, &taken.owner, outcome, deletion_canceled).await?;
         if let NextStep::Welcome(welcome) = &mut next_step {
             welcome.password_removed = taken.password_removed;
         }

@@ -3,7 +3,7 @@
 
 use sigra::{
     Client, CookieSession, LogInMethod, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
+    mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
 use sigra::mfa::RegisterPublicKeyCredential;
@@ -29,10 +29,10 @@ impl Accounts {
         trust_browser: TrustBrowser,
     ) -> Result<Checked<Welcome>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
-        let (user, mut deletion_cancelled) = (challenge.user(), false);
+        let (user, mut deletion_canceled) = (challenge.user(), false);
         let also = async |tx: &mut Transaction, factor: Factor| {
             self.notify_of_backup_code(tx, user, factor).await?;
-            deletion_cancelled = self.complete_log_in(tx, session, user, challenge.method()).await?;
+            deletion_canceled = self.complete_log_in(tx, session, user, challenge.method()).await?;
             Ok(())
         };
         let completed = self.sigra.mfa().complete_with(session, challenge, answer, trust_browser, also).await;
@@ -41,25 +41,25 @@ impl Accounts {
         }
         let factor = completed?;
         if factor.is_valid() {
-            self.announce_log_in(user, deletion_cancelled);
+            self.announce_log_in(user, deletion_canceled);
         }
-        Ok(factor.map(|factor| Welcome { backup_codes_left: left(factor), ..Welcome::new(user, deletion_cancelled) }))
+        Ok(factor.map(|factor| Welcome { backup_codes_left: left(factor), ..Welcome::new(user, deletion_canceled) }))
     }
 
     /// Sets up the authenticator app that this browser has begun to enroll, if the code is right.
     pub async fn enable_totp(
         &self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<User>,
+        enrollment: &MfaEnrollment<User>,
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
-        let user = enrolment.scope().user();
+        let user = enrollment.scope().user();
         let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, FactorKind::App, enrolled.recovery.as_ref());
             self.notifier.notify_in(tx, user, FACTORS, mail).await
         };
         self.limit_changes(FACTORS, user).await?;
-        self.sigra.mfa().confirm_totp_with(session, enrolment, &user.email, code, notify).await
+        self.sigra.mfa().confirm_totp_with(session, enrollment, &user.email, code, notify).await
     }
 
     /// Removes the authenticator app. Returns whether there was one.
@@ -89,18 +89,18 @@ impl Accounts {
     pub async fn add_passkey(
         &self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<User>,
+        enrollment: &MfaEnrollment<User>,
         name: &str,
         answer: Option<&RegisterPublicKeyCredential>,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
-        let user = enrolment.scope().user();
+        let user = enrollment.scope().user();
         let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, FactorKind::Passkey, enrolled.recovery.as_ref());
             self.notifier.notify_in(tx, user, FACTORS, mail).await
         };
         self.limit_changes(FACTORS, user).await?;
-        self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, notify).await
+        self.sigra.passkeys().finish_registration_with(session, enrollment, &user.email, name, answer, notify).await
     }
 
     /// Removes a passkey. Returns whether it was the user's.

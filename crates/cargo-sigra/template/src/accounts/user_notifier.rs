@@ -545,7 +545,7 @@ impl UserNotifier {
         self.link(t!("It wasn't me"), "users/recover/", token, Context::Recovery)
     }
 
-    pub fn deletion_cancelled(&self, user: &User, client: &Client) -> Mail {
+    pub fn deletion_canceled(&self, user: &User, client: &Client) -> Mail {
         warn(user, || Letter {
             subject: t!("Your account will not be deleted"),
             paragraphs: vec![t!(

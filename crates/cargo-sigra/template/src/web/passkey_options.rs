@@ -3,21 +3,21 @@
 use axum::{Json, extract::State};
 use sigra::{
     CookieSession, Scope,
-    mfa::{CreationChallengeResponse, MfaChallenge, MfaEnrolment, RequestChallengeResponse},
+    mfa::{CreationChallengeResponse, MfaChallenge, MfaEnrollment, RequestChallengeResponse},
 };
 
 use super::error::Result;
 use crate::accounts::{Accounts, User};
 
 /// Options to add a passkey.
-pub async fn enrolment(
+pub async fn enrollment(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
 ) -> Result<Json<CreationChallengeResponse>> {
-    let user = enrolment.scope().user();
+    let user = enrollment.scope().user();
     accounts.limit_changes("passkey options", user).await?;
-    Ok(Json(accounts.sigra().passkeys().begin_registration(&session, &enrolment, &user.email).await?))
+    Ok(Json(accounts.sigra().passkeys().begin_registration(&session, &enrollment, &user.email).await?))
 }
 
 /// Options to log in with a passkey, for any user.

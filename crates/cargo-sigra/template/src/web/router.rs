@@ -173,18 +173,18 @@ pub fn app(state: AppState) -> Router {
         .route_layer(Extension(FormPage(settings::PATH)));
 
     // <mfa>
-    let mfa_enrolment = Router::new()
+    let mfa_enrollment = Router::new()
         .route("/users/settings/mfa/totp", get(mfa::new_totp).post(mfa::create_totp).delete(mfa::delete_totp))
         .route("/users/settings/mfa/backup-codes", post(mfa::create_backup_codes))
         // <passkeys>
         .route("/users/settings/passkeys", post(passkeys::create))
-        .route("/users/settings/passkeys/options", post(passkey_options::enrolment))
+        .route("/users/settings/passkeys/options", post(passkey_options::enrollment))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_confirmed_email))
         .route("/users/settings/mfa", get(mfa::index))
-        .route_layer(from_fn(user_auth::allow_mfa_enrolment))
+        .route_layer(from_fn(user_auth::allow_mfa_enrollment))
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address))
-        .route_layer(Extension(FormPage(user_auth::MFA_ENROLMENT_PATH)));
+        .route_layer(Extension(FormPage(user_auth::MFA_ENROLLMENT_PATH)));
     // </mfa>
 
     let limited = Router::new()
@@ -256,7 +256,7 @@ pub fn app(state: AppState) -> Router {
         // </app>
         .merge(authenticated)
         // <mfa>
-        .merge(mfa_enrolment)
+        .merge(mfa_enrollment)
         // </mfa>
         .merge(unlimited)
         .fallback(error::not_found)

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 // <mfa>
-use sigra::mfa::MfaEnrolment;
+use sigra::mfa::MfaEnrollment;
 // </mfa>
 use sigra::{
     Config, CookieSession, Scope,
@@ -66,7 +66,7 @@ pub const CONFIRM_PATH: &str = "/users/confirm";
 pub const SUDO_PATH: &str = "/users/sudo";
 // <mfa>
 pub const MFA_CHALLENGE_PATH: &str = "/users/mfa-challenge";
-pub const MFA_ENROLMENT_PATH: &str = "/users/settings/mfa";
+pub const MFA_ENROLLMENT_PATH: &str = "/users/settings/mfa";
 // </mfa>
 // </pages>
 
@@ -87,7 +87,7 @@ pub fn configure(config: Config) -> Config {
         .sudo_form_message(|| t!("Confirm it's you to continue, then send the form again."))
         // <mfa>
         .mfa_challenge_at(MFA_CHALLENGE_PATH, || t!("Present your second factor to continue."))
-        .mfa_enrolment_at(MFA_ENROLMENT_PATH, || t!("Your account requires a second factor. Set one up to continue."))
+        .mfa_enrollment_at(MFA_ENROLLMENT_PATH, || t!("Your account requires a second factor. Set one up to continue."))
         // </mfa>
         // </pages>
         // <api_tokens>
@@ -153,7 +153,7 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
     // </languages>
     let redirect = redirect_back(session);
     session.put_flash(Flash::Info, t!("Welcome back!"))?;
-    if welcome.deletion_cancelled {
+    if welcome.deletion_canceled {
         let text = t!("Your account was scheduled for deletion. You logged in, so we kept it.");
         session.put_flash(Flash::Info, text)?;
     }
@@ -244,7 +244,7 @@ pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Nex
 // <mfa>
 /// Lets users set up a second factor. It requires a recent login, like [`require_sudo_mode`]. Unlike that, it also lets
 /// users through who must set up a second factor before they can do anything else.
-pub async fn allow_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
+pub async fn allow_mfa_enrollment(_: MfaEnrollment<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
@@ -255,15 +255,15 @@ pub async fn allow_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: 
 /// account over, which removes the second factor.
 pub async fn require_confirmed_email(
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    if enrolment.scope().user().confirmed_at.is_some() {
+    if enrollment.scope().user().confirmed_at.is_some() {
         return Ok(next.run(request).await);
     }
     session.put_flash(Flash::Error, confirm_message())?;
-    Ok(Redirect::to(MFA_ENROLMENT_PATH).into_response())
+    Ok(Redirect::to(MFA_ENROLLMENT_PATH).into_response())
 }
 // </pages>
 
@@ -273,11 +273,11 @@ pub async fn require_confirmed_email(
 /// An unconfirmed email address may belong to someone else. With a link that is sent to it, that person can take the
 /// account over, which removes the second factor.
 pub async fn require_confirmed_email_json(
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    match enrolment.scope().user().confirmed_at {
+    match enrollment.scope().user().confirmed_at {
         Some(_) => Ok(next.run(request).await),
         None => Err(UNCONFIRMED.into()),
     }

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::error::{NOT_FOUND, Result};
 // <pages>
 // <passkeys>
-use super::user_auth::MFA_ENROLMENT_PATH;
+use super::user_auth::MFA_ENROLLMENT_PATH;
 // </passkeys>
 use super::pages::change_password;
 // </pages>
@@ -42,7 +42,7 @@ pub async fn passkey_endpoints(State(settings): State<Arc<Settings>>) -> Result<
         return Err(NOT_FOUND.into());
     }
     let mut url = settings.public_url.clone();
-    url.set_path(MFA_ENROLMENT_PATH);
+    url.set_path(MFA_ENROLLMENT_PATH);
     Ok(Json(json!({ "enroll": url, "manage": url })).into_response())
 }
 // </passkeys>

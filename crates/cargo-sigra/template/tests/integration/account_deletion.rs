@@ -169,7 +169,7 @@ async fn an_unreadable_account_does_not_stop_the_deletion_of_others() {
         over.push(user);
     }
     let spoil = sqlx::query("UPDATE users SET updated_at = 'infinity' WHERE id = $1").bind(over[1].id);
-    spoil.execute(&host.pool).await.expect("spoilt");
+    spoil.execute(&host.pool).await.expect("spoiled");
     host.clock().advance(GRACE + Duration::from_secs(1));
     assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 3);
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
@@ -250,7 +250,7 @@ async fn a_login_that_cannot_keep_the_account_fails() {
     assert!(host.can_log_in(&other.email, VALID_PASSWORD).await);
     delete_account(&browser, &user.email).await;
     // The audit event of a canceled deletion can't be written.
-    let once = "CREATE UNIQUE INDEX once ON audit_events (action) WHERE action = 'auth.account.deletion_cancelled'";
+    let once = "CREATE UNIQUE INDEX once ON audit_events (action) WHERE action = 'auth.account.deletion_canceled'";
     sqlx::query(once).execute(&host.pool).await.expect("an index");
     let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert!(response.status().is_server_error());

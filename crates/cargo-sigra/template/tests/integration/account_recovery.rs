@@ -5,7 +5,7 @@ use std::time::Duration;
 use my_app::accounts::User;
 use sigra::testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 // <mfa>
-use crate::support::enrol;
+use crate::support::enroll;
 // </mfa>
 use crate::support::{Host, delete_account, email_form, log_in_form, password_form, token_of};
 use tokio::task::JoinSet;
@@ -59,7 +59,7 @@ async fn assert_owner_has_the_account(host: &Host, user: &User, thief: &TestClie
 async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
     let host = Host::new().await;
     let (user, thief) = stolen_account(&host).await;
-    assert_status(&enrol(&host, &thief).await, 200);
+    assert_status(&enroll(&host, &thief).await, 200);
     let link = recovery_link(&host, &user.email).await;
     let mail = host.mails_to(&user.email).await.into_iter().find(|mail| mail.text.contains(&link)).expect("an email");
     assert!(mail.text.contains("It wasn't me") && mail.text.contains("expires in 7 days."), "{}", mail.text);
@@ -90,7 +90,7 @@ async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
 async fn a_thief_cannot_revoke_the_link() {
     let host = Host::new().await;
     let (user, thief) = stolen_account(&host).await;
-    enrol(&host, &thief).await;
+    enroll(&host, &thief).await;
     let link = recovery_link(&host, &user.email).await;
     thief.put("/users/settings/password", &password_form(THIEFS, THIEFS)).await;
     change_address(&host, &thief, "thief@example.com").await;
@@ -107,9 +107,9 @@ async fn a_thief_cannot_revoke_the_link() {
 async fn the_email_about_a_later_factor_says_where_to_remove_it() {
     let host = Host::new().await;
     let (user, browser) = stolen_account(&host).await;
-    enrol(&host, &browser).await;
+    enroll(&host, &browser).await;
     host.clock().advance(Duration::from_secs(60));
-    assert_redirected_to(&enrol(&host, &browser).await, "/users/settings/mfa");
+    assert_redirected_to(&enroll(&host, &browser).await, "/users/settings/mfa");
     let mail = host.mails_to(&user.email).await.pop().expect("an email");
     assert_eq!(mail.subject, "A second factor was added to your account");
     assert!(mail.text.contains("remove it under \u{201c}Two-factor authentication\u{201d}"), "{}", mail.text);
@@ -121,7 +121,7 @@ async fn the_email_about_a_later_factor_says_where_to_remove_it() {
 async fn a_factor_from_before_the_address_was_changed_stays() {
     let host = Host::new().await;
     let (user, browser) = stolen_account(&host).await;
-    enrol(&host, &browser).await;
+    enroll(&host, &browser).await;
     host.clock().advance(DAY);
     let thief = host.log_in(&user).await;
     thief.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;

@@ -328,10 +328,10 @@ async fn a_link_logs_in_once() {
 async fn an_unreadable_session_does_not_hide_the_others() {
     let api = Api::new().await;
     let (user, browser) = api.authenticated_fixture().await;
-    let spoilt = api.0.sigra().sessions().list(&user.id).await.expect("sessions").remove(0).id;
+    let spoiled = api.0.sigra().sessions().list(&user.id).await.expect("sessions").remove(0).id;
     let phone = api.log_in(&user).await;
-    let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id = $1").bind(spoilt);
-    spoil.execute(&api.0.pool).await.expect("spoilt");
+    let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id = $1").bind(spoiled);
+    spoil.execute(&api.0.pool).await.expect("spoiled");
     let listed = phone.get("/users/sessions").await;
     assert_status(&listed, 200);
     assert_eq!(listed.json::<Value>()["sessions"].as_array().expect("a list").len(), 1);
@@ -401,7 +401,7 @@ async fn the_settings_require_a_recent_login() {
     assert!(deleted["delete_after"].is_string(), "{deleted}");
     assert_eq!(who(&browser).await, None);
     let kept = log_in(&browser, "new@example.com", NEW_PASSWORD).await.json::<Value>();
-    assert_eq!((&kept["status"], &kept["notices"]), (&json!("complete"), &json!(["deletion_cancelled"])));
+    assert_eq!((&kept["status"], &kept["notices"]), (&json!("complete"), &json!(["deletion_canceled"])));
     let again = log_in(&browser, "new@example.com", NEW_PASSWORD).await.json::<Value>();
     assert_eq!(again["notices"], json!([]));
 }
@@ -495,7 +495,7 @@ async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
     let require = sqlx::query("UPDATE users SET mfa_required = $1 WHERE id = $2").bind(true).bind(user.id);
     require.execute(&api.0.pool).await.expect("required");
     api.sigra().catch_up().await;
-    assert_code(&browser.get("/me").await, 403, "second_factor_enrolment_required");
+    assert_code(&browser.get("/me").await, 403, "second_factor_enrollment_required");
     assert_eq!(browser.get("/users/settings/mfa").await.json::<Value>()["required"], true);
 }
 // </mfa>

@@ -17,7 +17,7 @@ async fn an_unreadable_session_does_not_hide_the_others() {
     let this_one = host.sigra().sessions().list(&user.id).await.expect("sessions").remove(0).id;
     host.log_in(&user).await;
     let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id <> $1").bind(this_one);
-    spoil.execute(&host.pool).await.expect("spoilt");
+    spoil.execute(&host.pool).await.expect("spoiled");
     let page = browser.get("/users/sessions").await;
     assert_status(&page, 200);
     assert_eq!(page.text().matches("This device").count(), 1);

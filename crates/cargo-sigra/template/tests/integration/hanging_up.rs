@@ -311,14 +311,14 @@ async fn invariant_17_access_of_a_program_is_emailed_even_if_the_program_hangs_u
 // <mfa>
 #[tokio::test]
 async fn invariant_17_a_new_second_factor_is_emailed_even_if_the_client_hangs_up() {
-    let enrol = async |host: &Host, front: Front| {
+    let enroll = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let code = code_of(host, &key_on(&browser.get("/users/settings/mfa/totp").await));
         let request = front.request("POST", "/users/settings/mfa/totp", &json!({ "code": code }));
         Attempt { browser: front.client(host, &browser), request, recipient: user.email }
     };
     let has_factor = async |host: &Host, email: &str| is_recorded(host, sigra::audit::TOTP_ENABLED, email).await;
-    assert_emailed("A second factor was added to your account", enrol, has_factor).await;
+    assert_emailed("A second factor was added to your account", enroll, has_factor).await;
 }
 
 // <passkeys>

@@ -1,7 +1,7 @@
 //! The language of pages and emails.
 
 // <mfa>
-use crate::support::enrol;
+use crate::support::enroll;
 // </mfa>
 use crate::support::{Host, PROD, delete_account, email_form, log_in_form, password_form};
 use axum::http::Request;
@@ -270,7 +270,7 @@ async fn a_warning_about_a_logged_in_person_is_not_in_the_language_of_that_perso
     thief.put("/users/settings/email", &email_form("thief@example.com")).await;
     host.mails_to(&user.email).await;
     // <mfa>
-    enrol(&host, &thief).await;
+    enroll(&host, &thief).await;
     // </mfa>
     // <api_tokens>
     let token = [("token[name]", "x"), ("token[permissions][]", "projects:read"), ("token[expires_in_days]", "30")];
@@ -301,7 +301,7 @@ async fn a_warning_about_a_logged_in_person_is_not_in_the_language_of_that_perso
 async fn the_second_factor_is_asked_for_in_the_language_of_the_user() {
     let host = Host::new().await;
     let (user, browser) = logged_in(&host, "en").await;
-    enrol(&host, &browser).await;
+    enroll(&host, &browser).await;
     set_language(&browser, "de").await;
     let other = host.client().accept_language("en");
     let asked = other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -345,7 +345,7 @@ async fn no_english_is_left_on_german_pages() {
         pages.push(browser.get(path).await);
     }
     // <mfa>
-    pages.push(enrol(&host, &browser).await);
+    pages.push(enroll(&host, &browser).await);
     pages.push(browser.get("/users/settings/mfa").await);
     pages.push(browser.get("/users/sudo").await);
     // </mfa>

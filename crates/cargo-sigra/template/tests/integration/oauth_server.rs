@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::Host;
 // <mfa>
-use crate::support::enrol;
+use crate::support::enroll;
 // </mfa>
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
@@ -439,11 +439,11 @@ async fn a_first_second_factor_ends_programs_like_all_other_browsers() {
     let (user, browser) = host.authenticated_fixture().await;
     host.confirm(&user).await;
     let token = give_access(&host, &browser).await;
-    assert_status(&enrol(&host, &browser).await, 200);
+    assert_status(&enroll(&host, &browser).await, 200);
     assert!(!is_open(&host, &token).await);
     let token = give_access(&host, &browser).await;
     host.clock().advance(std::time::Duration::from_secs(60));
-    assert_redirected_to(&enrol(&host, &browser).await, "/users/settings/mfa");
+    assert_redirected_to(&enroll(&host, &browser).await, "/users/settings/mfa");
     assert!(is_open(&host, &token).await, "another app ends nothing");
 }
 // </mfa>

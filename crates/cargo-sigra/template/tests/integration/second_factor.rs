@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, code_of, delete_account, email_form, enrol, key_on, log_in_form, password_form};
+use crate::support::{Host, code_of, delete_account, email_form, enroll, key_on, log_in_form, password_form};
 use axum::{body::Body, http::Request};
 use my_app::accounts::User;
 use sigra::testing::{
@@ -40,7 +40,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     assert_contains(&wrong, "That code is wrong or has expired.");
     assert_eq!(key_on(&wrong), key_on(&page), "the key on the page stays the same");
 
-    let enrolled = enrol(&host, &browser).await;
+    let enrolled = enroll(&host, &browser).await;
     assert_status(&enrolled, 200);
     let codes = codes_on(&enrolled);
     assert_eq!(codes.len(), 10);
@@ -335,7 +335,7 @@ async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
     // </live>
     assert_status(&browser.delete("/users/sessions").await, 403);
 
-    let enrolled = enrol(&host, &browser).await;
+    let enrolled = enroll(&host, &browser).await;
     assert_status(&enrolled, 200);
     assert_status(&browser.get("/dashboard").await, 200);
     assert!(!browser.get(MFA).await.text().contains("Remove"), "the last one stays");

@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use sigra::{
     CookieSession, Problem, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, MfaEnrolment},
+    mfa::{BackupCodes, Checked, Enrolled, MfaEnrollment},
 };
 use time::OffsetDateTime;
 // <passkeys>
@@ -80,8 +80,8 @@ pub fn enrolled(enrolled: Checked<Enrolled>) -> Result<Json<Codes>> {
     }
 }
 
-pub async fn index(State(accounts): State<Accounts>, enrolment: MfaEnrolment<User>) -> Result<Json<Factors>> {
-    let factors = accounts.sigra().mfa().list(&enrolment.scope().user().id).await?;
+pub async fn index(State(accounts): State<Accounts>, enrollment: MfaEnrollment<User>) -> Result<Json<Factors>> {
+    let factors = accounts.sigra().mfa().list(&enrollment.scope().user().id).await?;
     let used = |inserted_at, last_used_at| Used { inserted_at, last_used_at };
     Ok(Json(Factors {
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
@@ -93,16 +93,16 @@ pub async fn index(State(accounts): State<Accounts>, enrolment: MfaEnrolment<Use
             .collect(),
         // </passkeys>
         backup_codes: factors.backup_codes,
-        required: enrolment.is_required(),
+        required: enrollment.is_required(),
     }))
 }
 
 pub async fn totp_options(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
 ) -> Result<Json<TotpOptions>> {
-    let user = enrolment.scope().user();
+    let user = enrollment.scope().user();
     let totp = accounts.sigra().mfa().begin_totp(&session, user, &user.email)?;
     let manual_key = totp.manual_key().to_string();
     Ok(Json(TotpOptions { qr_code: totp.qr_code(), manual_key, url: totp.url().to_owned() }))
@@ -111,10 +111,10 @@ pub async fn totp_options(
 pub async fn create_totp(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     Json(body): Json<FirstCode>,
 ) -> Result<Json<Codes>> {
-    enrolled(accounts.enable_totp(&session, &enrolment, &body.code).await?)
+    enrolled(accounts.enable_totp(&session, &enrollment, &body.code).await?)
 }
 
 pub async fn delete_totp(

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use sigra::{Checked, CookieSession, Scope, Sudo, mfa::MfaEnrolment};
+use sigra::{Checked, CookieSession, Scope, Sudo, mfa::MfaEnrollment};
 use uuid::Uuid;
 
 use super::{
@@ -24,10 +24,10 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     Json(body): Json<NewPasskey>,
 ) -> Result<Json<Codes>> {
-    enrolled(accounts.add_passkey(&session, &enrolment, &body.name, body.credential.as_ref()).await?)
+    enrolled(accounts.add_passkey(&session, &enrollment, &body.name, body.credential.as_ref()).await?)
 }
 
 pub async fn update(

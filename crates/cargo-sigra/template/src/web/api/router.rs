@@ -116,16 +116,16 @@ pub fn app(state: AppState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
 
     // <mfa>
-    let mfa_enrolment = Router::new()
+    let mfa_enrollment = Router::new()
         .route("/users/settings/mfa/totp/options", post(mfa::totp_options))
         .route("/users/settings/mfa/totp", post(mfa::create_totp))
         // <passkeys>
         .route("/users/settings/passkeys", post(passkeys::create))
-        .route("/users/settings/passkeys/options", post(passkey_options::enrolment))
+        .route("/users/settings/passkeys/options", post(passkey_options::enrollment))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_confirmed_email_json))
         .route("/users/settings/mfa", get(mfa::index))
-        .route_layer(from_fn(user_auth::allow_mfa_enrolment))
+        .route_layer(from_fn(user_auth::allow_mfa_enrollment))
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
     // </mfa>
 
@@ -189,7 +189,7 @@ pub fn app(state: AppState) -> Router {
         .merge(development)
         .merge(authenticated)
         // <mfa>
-        .merge(mfa_enrolment)
+        .merge(mfa_enrollment)
         // </mfa>
         .merge(unlimited)
         // <app>

@@ -32,7 +32,7 @@ pub enum Notice {
     AccountTakenOver,
     // </oauth>
     /// The account was scheduled for deletion, and the login canceled that.
-    DeletionCancelled,
+    DeletionCanceled,
 }
 
 /// The outcome of a login.
@@ -92,7 +92,7 @@ pub fn notices(welcome: &Welcome) -> Vec<Notice> {
         // <magic_link>
         welcome.password_removed.then_some(Notice::PasswordRemoved),
         // </magic_link>
-        welcome.deletion_cancelled.then_some(Notice::DeletionCancelled),
+        welcome.deletion_canceled.then_some(Notice::DeletionCanceled),
     ];
     notices.into_iter().flatten().collect()
 }

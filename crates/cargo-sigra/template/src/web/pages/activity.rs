@@ -133,7 +133,7 @@ fn in_words(action: &str) -> &str {
         audit::EMAIL_CHANGE_REQUESTED => t!("Asked to change the email address"),
         audit::EMAIL_CHANGED => t!("Changed the email address"),
         audit::DELETION_SCHEDULED => t!("Scheduled the account for deletion"),
-        audit::DELETION_CANCELLED => t!("Canceled the deletion of the account"),
+        audit::DELETION_CANCELED => t!("Canceled the deletion of the account"),
         "auth.account.registration_refused" => t!("Someone tried to register with your email address"),
         other => other,
     }

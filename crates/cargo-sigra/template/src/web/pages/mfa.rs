@@ -7,7 +7,7 @@ use axum::{
 };
 use sigra::{
     AuthUser as _, CookieSession, Flash, Scope, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, MfaEnrolment, TotpEnrolment},
+    mfa::{BackupCodes, Checked, Enrolled, MfaEnrollment, TotpEnrollment},
     session::ReturnTo,
 };
 // <passkeys>
@@ -101,17 +101,17 @@ struct BackupCodesPage {
 pub async fn index(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
 ) -> Result<Page<impl Template>> {
-    let user = enrolment.scope().user();
+    let user = enrollment.scope().user();
     let factors = accounts.sigra().mfa().list(&user.id).await?;
     let used = |added, last_used| Used { added: moment(added), last_used: moment(last_used) };
-    let (sessions, this_one) = (accounts.sigra().sessions().list(&user.id).await?, enrolment.scope().session().id);
+    let (sessions, this_one) = (accounts.sigra().sessions().list(&user.id).await?, enrollment.scope().session().id);
     Ok(Page(SettingsPage {
-        layout: layout(t!("Two-factor authentication"), &session, &enrolment).at(user_auth::MFA_ENROLMENT_PATH),
+        layout: layout(t!("Two-factor authentication"), &session, &enrollment).at(user_auth::MFA_ENROLLMENT_PATH),
         email: user.email.clone(),
         is_confirmed: user.confirmed_at.is_some(),
-        is_required: enrolment.is_required(),
+        is_required: enrollment.is_required(),
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
         has_any: factors.is_any(),
         is_last: factors.count() == 1,
@@ -133,25 +133,25 @@ pub async fn index(
 pub async fn new_totp(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
 ) -> Result<Response> {
-    Ok(totp_page(&accounts, &session, &enrolment, false).await?.into_response())
+    Ok(totp_page(&accounts, &session, &enrollment, false).await?.into_response())
 }
 
 pub async fn create_totp(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     Form(form): Form<FirstCode>,
 ) -> Result<Response> {
-    if let Some(page) = shown_again(&accounts, &session, enrolment.scope(), &form.sent) {
+    if let Some(page) = shown_again(&accounts, &session, enrollment.scope(), &form.sent) {
         return Ok(page);
     }
-    match accounts.enable_totp(&session, &enrolment, &form.code).await? {
+    match accounts.enable_totp(&session, &enrollment, &form.code).await? {
         Checked::Valid(enrolled) => {
-            welcome(&accounts, &session, &enrolment, &form.sent, enrolled, t!("Your authenticator app is set up."))
+            welcome(&accounts, &session, &enrollment, &form.sent, enrolled, t!("Your authenticator app is set up."))
         }
-        Checked::Invalid => Ok(totp_page(&accounts, &session, &enrolment, true).await?.refused()),
+        Checked::Invalid => Ok(totp_page(&accounts, &session, &enrollment, true).await?.refused()),
     }
 }
 
@@ -167,7 +167,7 @@ pub async fn delete_totp(
             session.put_flash(Flash::Info, t!("Authenticator app removed."))?;
         }
     }
-    Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+    Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
 pub async fn create_backup_codes(
@@ -181,13 +181,13 @@ pub async fn create_backup_codes(
     }
     let codes = match accounts.regenerate_backup_codes(&session, &sudo).await {
         Ok(Some(codes)) => codes,
-        Ok(None) => return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response()),
+        Ok(None) => return Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response()),
         Err(sigra::Error::OtherFactorRequired) => return ask_for_other_factor(&session),
         Err(error) => return Err(error.into()),
     };
     keep(&accounts, &session, &sudo.0, &form, &codes)?;
     let layout = Layout::new(t!("Backup codes"), &session, Some(&sudo.0));
-    Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
+    Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
 /// Keeps the codes of the response to a form, for a reload of their page.
@@ -211,7 +211,7 @@ pub(super) fn shown_again(
 ) -> Option<Response> {
     let codes = accounts.sigra().mfa().kept_backup_codes(session, scope.user(), &form.idempotency_key)?;
     let layout = Layout::new(t!("Backup codes"), session, Some(scope));
-    Some(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
+    Some(backup_codes_page(layout, &codes, user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
 /// One backup code must not be enough to get ten new ones.
@@ -220,7 +220,7 @@ fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
         "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then try again. If you have lost both, set up a new app or passkey first."
     );
     session.put_flash(Flash::Error, why)?;
-    if let Some(path) = ReturnTo::parse(user_auth::MFA_ENROLMENT_PATH) {
+    if let Some(path) = ReturnTo::parse(user_auth::MFA_ENROLLMENT_PATH) {
         session.put_return_to(&path);
     }
     Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
@@ -235,20 +235,20 @@ pub(super) fn keep_one(session: &CookieSession) -> Result<()> {
 pub(super) fn welcome(
     accounts: &Accounts,
     session: &CookieSession,
-    enrolment: &MfaEnrolment<User>,
+    enrollment: &MfaEnrollment<User>,
     form: &SentForm,
     enrolled: Enrolled,
     message: &str,
 ) -> Result<Response> {
     session.put_flash(Flash::Info, message)?;
     let Some(codes) = enrolled.backup_codes else {
-        return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
+        return Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response());
     };
-    keep(accounts, session, enrolment.scope(), form, &codes)?;
+    keep(accounts, session, enrollment.scope(), form, &codes)?;
     // A user who was sent here to set one up continues to the page that they wanted.
     let return_to = session.take_return_to();
-    let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLMENT_PATH, ReturnTo::as_str);
-    let layout = Layout::new(t!("Backup codes"), session, Some(enrolment.scope()));
+    let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLLMENT_PATH, ReturnTo::as_str);
+    let layout = Layout::new(t!("Backup codes"), session, Some(enrollment.scope()));
     Ok(backup_codes_page(layout, &codes, go_on).into_response())
 }
 
@@ -260,13 +260,13 @@ fn backup_codes_page(layout: Layout, codes: &BackupCodes, go_on: &str) -> Page<i
 async fn totp_page(
     accounts: &Accounts,
     session: &CookieSession,
-    enrolment: &MfaEnrolment<User>,
+    enrollment: &MfaEnrollment<User>,
     problem: bool,
 ) -> Result<Page<impl Template + use<>>> {
-    let user = enrolment.scope().user();
-    let totp: TotpEnrolment = accounts.sigra().mfa().begin_totp(session, user, &user.email)?;
+    let user = enrollment.scope().user();
+    let totp: TotpEnrollment = accounts.sigra().mfa().begin_totp(session, user, &user.email)?;
     Ok(Page(TotpPage {
-        layout: layout(t!("Authenticator app"), session, enrolment).with_problems(problem),
+        layout: layout(t!("Authenticator app"), session, enrollment).with_problems(problem),
         qr_code: totp.qr_code(),
         manual_key: totp.manual_key().to_string(),
         url: totp.url().to_owned(),
@@ -276,9 +276,9 @@ async fn totp_page(
 }
 
 /// Leaves out the navigation for users who must set up a second factor first.
-fn layout(title: &'static str, session: &CookieSession, enrolment: &MfaEnrolment<User>) -> Layout {
-    match enrolment.is_required() {
+fn layout(title: &'static str, session: &CookieSession, enrollment: &MfaEnrollment<User>) -> Layout {
+    match enrollment.is_required() {
         true => Layout::without_nav(title, session),
-        false => Layout::new(title, session, Some(enrolment.scope())),
+        false => Layout::new(title, session, Some(enrollment.scope())),
     }
 }

@@ -6,7 +6,7 @@ use axum::{
 };
 use sigra::{
     CookieSession, Flash, LogInMethod, Scope, Sudo,
-    mfa::{Checked, MfaEnrolment},
+    mfa::{Checked, MfaEnrollment},
 };
 use uuid::Uuid;
 
@@ -23,25 +23,25 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    enrolment: MfaEnrolment<User>,
+    enrollment: MfaEnrollment<User>,
     Form(form): Form<NewPasskey>,
 ) -> Result<Response> {
-    if let Some(page) = mfa::shown_again(&accounts, &session, enrolment.scope(), &form.sent) {
+    if let Some(page) = mfa::shown_again(&accounts, &session, enrollment.scope(), &form.sent) {
         return Ok(page);
     }
-    match accounts.add_passkey(&session, &enrolment, &form.name, form.credential.as_ref()).await {
+    match accounts.add_passkey(&session, &enrollment, &form.name, form.credential.as_ref()).await {
         Ok(Checked::Valid(enrolled)) => {
-            mfa::welcome(&accounts, &session, &enrolment, &form.sent, enrolled, t!("Passkey added."))
+            mfa::welcome(&accounts, &session, &enrollment, &form.sent, enrolled, t!("Passkey added."))
         }
         Err(sigra::Error::TooManyPasskeys { most }) => {
             let why = t!("You can have at most {most} passkeys. Remove one that you no longer use first.", most);
             session.put_flash(Flash::Error, why)?;
-            Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+            Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response())
         }
         Err(error) => Err(error.into()),
         Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, t!("The passkey wasn't added. Try again."))?;
-            Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+            Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response())
         }
     }
 }
@@ -57,7 +57,7 @@ pub async fn update(
         return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, t!("Passkey renamed."))?;
-    Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+    Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
 pub async fn delete(
@@ -76,7 +76,7 @@ pub async fn delete(
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+    Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
 pub async fn log_in(

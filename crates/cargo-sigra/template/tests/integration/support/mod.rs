@@ -262,7 +262,7 @@ pub fn code_of(host: &Host, key: &str) -> String {
 }
 
 /// Sets up an authenticator app on the pages.
-pub async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
+pub async fn enroll(host: &Host, browser: &TestClient) -> TestResponse {
     let key = key_on(&browser.get("/users/settings/mfa/totp").await);
     browser.post("/users/settings/mfa/totp", &[("user[code]", &code_of(host, &key))]).await
 }

@@ -13,7 +13,7 @@ use crate::{
         audit::{self, Audit},
         checked::Checked,
         client::Client,
-        scope::{MfaEnrolment, Scope, Sudo},
+        scope::{MfaEnrollment, Scope, Sudo},
         second_factor::{FactorKind, MfaCode, SecondFactors, Totp},
         session::Proof,
         transaction::Transaction,
@@ -80,11 +80,11 @@ impl<U: AuthUser> Mfa<'_, U> {
     pub async fn confirm_totp(
         self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<U>,
+        enrollment: &MfaEnrollment<U>,
         email: &str,
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, Error> {
-        self.confirm_totp_with(session, enrolment, email, code, async |_, _| Ok(())).await
+        self.confirm_totp_with(session, enrollment, email, code, async |_, _| Ok(())).await
     }
 
     /// Like [`confirm_totp`](Self::confirm_totp), but runs `also` in its transaction: to [send an
@@ -97,22 +97,22 @@ impl<U: AuthUser> Mfa<'_, U> {
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{Checked, CookieSession, Sigra, mail::{Mail, Mailer}, mfa::{Enrolled, MfaCode, MfaEnrolment}};
+    /// use sigra::{Checked, CookieSession, Sigra, mail::{Mail, Mailer}, mfa::{Enrolled, MfaCode, MfaEnrollment}};
     ///
     /// async fn set_up(
     ///     sigra: &Sigra<User>,
     ///     mailer: &Mailer,
     ///     session: &CookieSession,
-    ///     enrolment: &MfaEnrolment<User>,
+    ///     enrollment: &MfaEnrollment<User>,
     ///     code: &MfaCode,
     /// ) -> sigra::Result<Checked<Enrolled>> {
-    ///     let email = &enrolment.scope().user().email;
+    ///     let email = &enrollment.scope().user().email;
     ///     let notify = async |tx: &mut sigra::Transaction<User>, enrolled: &Enrolled| {
     ///         let link = enrolled.recovery.as_ref().map(|token| format!("https://app.example.com/recover/{}", *token.encode()));
     ///         let text = format!("An app was set up. It wasn't you? {}", link.unwrap_or_default());
     ///         mailer.send_in(tx, Mail::new(email, "A second factor was added", text)).await
     ///     };
-    ///     sigra.mfa().confirm_totp_with(session, enrolment, email, code, notify).await
+    ///     sigra.mfa().confirm_totp_with(session, enrollment, email, code, notify).await
     /// }
     /// ```
     ///
@@ -122,12 +122,12 @@ impl<U: AuthUser> Mfa<'_, U> {
     pub async fn confirm_totp_with(
         self,
         session: &CookieSession,
-        enrolment: &MfaEnrolment<U>,
+        enrollment: &MfaEnrollment<U>,
         email: &str,
         code: &MfaCode,
         also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
     ) -> Result<Checked<Enrolled>, Error> {
-        let (scope, now) = (enrolment.scope(), self.sigra.now());
+        let (scope, now) = (enrollment.scope(), self.sigra.now());
         let user = scope.user().id();
         let under_way = self.totps_under_way(session, scope.user());
         let confirmed = under_way.into_iter().find_map(|secret| Some((secret.step_of(code, now)?, secret)));
@@ -141,8 +141,8 @@ impl<U: AuthUser> Mfa<'_, U> {
             store::totp::delete::<U>(tx, &user).await?;
             store::totp::insert::<U>(tx, &user, &encrypted, step, now).await?;
             let event = audit::own_event(audit::TOTP_ENABLED, &user, &session.client());
-            let enrolled = self.enrol(tx, session, scope, email, is_first).await?;
-            self.changed(tx, session, scope, event, Some(Proof::Enrolment)).await?;
+            let enrolled = self.enroll(tx, session, scope, email, is_first).await?;
+            self.changed(tx, session, scope, event, Some(Proof::Enrollment)).await?;
             if let Some(also) = also.take() {
                 also(tx, &enrolled).await?;
             }
@@ -281,7 +281,7 @@ impl<U: AuthUser> Mfa<'_, U> {
     }
 
     /// Finishes adding a factor, with what only the first one causes.
-    pub(super) async fn enrol(
+    pub(super) async fn enroll(
         self,
         tx: &mut Transaction<U>,
         session: &CookieSession,
