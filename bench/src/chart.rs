@@ -23,7 +23,7 @@ pub struct Bar {
 /// Draws the bars, one below the other, on a scale from zero.
 #[must_use]
 pub fn bars(title: &str, bars: &[Bar]) -> String {
-    let most = bars.iter().map(|bar| bar.greatest).fold(f64::MIN_POSITIVE, f64::max);
+    let max = bars.iter().map(|bar| bar.greatest).fold(f64::MIN_POSITIVE, f64::max);
     let height = TOP + ROW * bars.len() as f64 + 14.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{0}\">
@@ -42,7 +42,7 @@ pub fn bars(title: &str, bars: &[Bar]) -> String {
         escape(title)
     );
     for (row, bar) in bars.iter().enumerate() {
-        draw(&mut svg, TOP + ROW * row as f64, bar, BARS / most);
+        draw(&mut svg, TOP + ROW * row as f64, bar, BARS / max);
     }
     svg + "</svg>\n"
 }

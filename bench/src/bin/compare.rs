@@ -27,16 +27,16 @@ const DETAILS: &str = "#the-comparison-in-detail";
 struct Comparison {
     contenders: &'static [Contender],
     /// A server's requests per second, at least so many times another one's.
-    least_rates: &'static [(&'static str, f64, &'static str)],
+    min_rates: &'static [(&'static str, f64, &'static str)],
     /// A server's CPU time for a request, at most so many times bare axum's.
-    most_costs: &'static [(&'static str, f64)],
+    max_costs: &'static [(&'static str, f64)],
 }
 
 const COOKIES: Comparison =
-    Comparison { contenders: &COOKIE_CONTENDERS, least_rates: &COOKIE_LEAST_RATES, most_costs: &COOKIE_MOST_COSTS };
+    Comparison { contenders: &COOKIE_CONTENDERS, min_rates: &COOKIE_MIN_RATES, max_costs: &COOKIE_MAX_COSTS };
 
 const TOKENS: Comparison =
-    Comparison { contenders: &TOKEN_CONTENDERS, least_rates: &TOKEN_LEAST_RATES, most_costs: &[] };
+    Comparison { contenders: &TOKEN_CONTENDERS, min_rates: &TOKEN_MIN_RATES, max_costs: &[] };
 
 const SIGRA_SQLITE_UNCACHED: Contender =
     Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE };
@@ -86,7 +86,7 @@ const COOKIE_CONTENDERS: [Contender; 17] = [
 ];
 
 /// The targets of the design.
-const COOKIE_LEAST_RATES: [(&str, f64, &str); 7] = [
+const COOKIE_MIN_RATES: [(&str, f64, &str); 7] = [
     ("sigra-sqlite", 0.9, "bare"),
     ("sigra-sqlite-mmap", 0.9, "bare"),
     ("sigra-postgres", 0.9, "bare"),
@@ -96,7 +96,7 @@ const COOKIE_LEAST_RATES: [(&str, f64, &str); 7] = [
     ("sigra-postgres-uncached", 2.0, "axum-login-postgres"),
 ];
 
-const COOKIE_MOST_COSTS: [(&str, f64); 3] =
+const COOKIE_MAX_COSTS: [(&str, f64); 3] =
     [("sigra-sqlite", 1.1), ("sigra-sqlite-mmap", 1.1), ("sigra-postgres", 1.05)];
 
 const BEARER: Option<&str> = Some("Authorization: Bearer ");
@@ -150,7 +150,7 @@ const TOKEN_CONTENDERS: [Contender; 13] = [
 ];
 
 /// A request with a token costs what one with a cookie does.
-const TOKEN_LEAST_RATES: [(&str, f64, &str); 4] = [
+const TOKEN_MIN_RATES: [(&str, f64, &str); 4] = [
     ("sigra-sqlite-token", 0.95, "sigra-sqlite"),
     ("sigra-sqlite-token-uncached", 0.95, "sigra-sqlite-uncached"),
     ("sigra-postgres-token", 0.95, "sigra-postgres"),
@@ -411,16 +411,16 @@ fn targets(comparison: &Comparison, entries: &[Entry]) -> Vec<Vec<String>> {
         let compared = format!("{what}: {} / {}", entry.contender.title, other.contender.title);
         rows.push(vec![compared, target, spread(ratios, 2), report::verdict(is_met).to_owned()]);
     };
-    for &(name, least, other) in comparison.least_rates {
+    for &(name, least, other) in comparison.min_rates {
         if let (Some(entry), Some(other)) = (find(name), find(other)) {
             let ratios = entry.ratios_to(other);
             add("requests/s", entry, other, format!("≥ {least}"), &ratios, median(&ratios) >= least);
         }
     }
-    for &(name, most) in comparison.most_costs {
+    for &(name, max) in comparison.max_costs {
         if let (Some(entry), Some(bare)) = (find(name), find("bare")) {
             let ratios = ratios(&entry.cost, &bare.cost);
-            add("CPU", entry, bare, format!("≤ {most}"), &ratios, median(&ratios) <= most);
+            add("CPU", entry, bare, format!("≤ {max}"), &ratios, median(&ratios) <= max);
         }
     }
     rows

@@ -278,7 +278,7 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
     text += &format!("{}\n", table(&pages));
 
     let over_idle = of(&|round| mib(round.peak_kib - round.idle_kib));
-    let most = cores as f64 * MEMORY_PER_CORE_MIB + MEMORY_BESIDE_MIB;
+    let max = cores as f64 * MEMORY_PER_CORE_MIB + MEMORY_BESIDE_MIB;
     let memory = vec![
         ["memory MiB", "idle", "peak", "peak over idle", "target"].map(String::from).to_vec(),
         vec![
@@ -286,7 +286,7 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
             spread(&of(&|round| mib(round.idle_kib)), 1),
             spread(&of(&|round| mib(round.peak_kib)), 1),
             spread(&over_idle, 1),
-            verdict(median(&over_idle), most),
+            verdict(median(&over_idle), max),
         ],
     ];
     text += &format!("{}\n", table(&memory));
@@ -316,6 +316,6 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
     )
 }
 
-fn verdict(found: f64, most: f64) -> String {
-    format!("<= {most:.0}: {}", report::verdict(found <= most))
+fn verdict(found: f64, max: f64) -> String {
+    format!("<= {max:.0}: {}", report::verdict(found <= max))
 }

@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 /// The target of the design, for the 99th percentile.
-const MOST: Duration = Duration::from_millis(50);
+const MAX: Duration = Duration::from_millis(50);
 
 /// A node that has not noticed by then never will.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -143,8 +143,8 @@ fn describe(trials: &[Trial]) -> String {
     let at = |percent| format!("{:.2}", millis(percentile(&took, percent)));
     let stale: usize = trials.iter().map(|trial| trial.stale).sum();
     let p99 = percentile(&took, 99.0);
-    let verdict = report::verdict(p99 < MOST);
-    let target = format!("p99 < {} ms: {verdict}", MOST.as_millis());
+    let verdict = report::verdict(p99 < MAX);
+    let target = format!("p99 < {} ms: {verdict}", MAX.as_millis());
     let figures = vec![
         ["sessions deleted", "p50 ms", "p99 ms", "max ms", "stale responses", "target"].map(String::from).to_vec(),
         vec![trials.len().to_string(), at(50.0), at(99.0), at(100.0), stale.to_string(), target],

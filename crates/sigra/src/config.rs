@@ -306,8 +306,8 @@ impl Config {
     /// Sets the maximum number of passkeys for each user (default: 10).
     #[cfg(feature = "passkeys")]
     #[must_use]
-    pub fn passkeys_per_user(mut self, most: usize) -> Self {
-        self.passkeys_per_user = most;
+    pub fn passkeys_per_user(mut self, max: usize) -> Self {
+        self.passkeys_per_user = max;
         self
     }
 
@@ -337,8 +337,8 @@ impl Config {
     /// Sets the maximum number of personal access tokens for each user, without expired ones (default: 50).
     #[cfg(feature = "api-tokens")]
     #[must_use]
-    pub fn api_tokens_per_user(mut self, most: usize) -> Self {
-        self.api_tokens_per_user = most;
+    pub fn api_tokens_per_user(mut self, max: usize) -> Self {
+        self.api_tokens_per_user = max;
         self
     }
 

@@ -102,10 +102,10 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     }
 
     async fn check_room(self, conn: &mut Connection<U>, user: &U::Id, now: OffsetDateTime) -> Result<(), Error> {
-        let most = self.sigra.parts.config.api_tokens_per_user;
+        let max = self.sigra.parts.config.api_tokens_per_user;
         let has = store::api_tokens::count::<U>(conn, user, Time(now)).await?;
-        let has_room = usize::try_from(has).is_ok_and(|has| has < most);
-        if has_room { Ok(()) } else { Err(Error::TooManyApiTokens { most }) }
+        let has_room = usize::try_from(has).is_ok_and(|has| has < max);
+        if has_room { Ok(()) } else { Err(Error::TooManyApiTokens { max }) }
     }
 
     /// Returns all tokens of the user who sent the request: first those that can be used, the newest first. Expired ones

@@ -6,10 +6,10 @@ pub enum ApiTokenProblem {
     #[error("a token needs a name")]
     Unnamed,
     /// Its name is too long.
-    #[error("a token's name has at most {most} characters")]
+    #[error("a token's name has at most {max} characters")]
     LongName {
         /// The maximum number of characters.
-        most: usize,
+        max: usize,
     },
     /// It would have expired already.
     #[error("a token must expire in the future")]

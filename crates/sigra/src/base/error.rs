@@ -91,17 +91,17 @@ pub enum Error {
     OtherFactorRequired,
     /// The user already has the maximum number of passkeys.
     #[cfg(feature = "passkeys")]
-    #[error("a user can have at most {most} passkeys: remove one, or raise Config::passkeys_per_user")]
+    #[error("a user can have at most {max} passkeys: remove one, or raise Config::passkeys_per_user")]
     TooManyPasskeys {
         /// The maximum number of passkeys for each user.
-        most: usize,
+        max: usize,
     },
     /// The user already has the maximum number of personal access tokens.
     #[cfg(feature = "api-tokens")]
-    #[error("a user can have at most {most} tokens: revoke one, or raise Config::api_tokens_per_user")]
+    #[error("a user can have at most {max} tokens: revoke one, or raise Config::api_tokens_per_user")]
     TooManyApiTokens {
         /// The maximum number of tokens for each user.
-        most: usize,
+        max: usize,
     },
     /// A token can't be created like this.
     #[cfg(feature = "api-tokens")]
@@ -110,11 +110,11 @@ pub enum Error {
     /// The user has given access to the maximum number of programs.
     #[cfg(feature = "oauth-server")]
     #[error(
-        "a user can give access to at most {most} programs: end the access of one, or raise AuthorizationServer::programs_per_user"
+        "a user can give access to at most {max} programs: end the access of one, or raise AuthorizationServer::programs_per_user"
     )]
     TooManyPrograms {
         /// The maximum number of programs for each user.
-        most: usize,
+        max: usize,
     },
     /// The OAuth server is used without [settings](crate::Config::oauth_server).
     #[cfg(feature = "oauth-server")]
@@ -328,11 +328,11 @@ mod tests {
             #[cfg(feature = "passkeys")]
             (Error::NoRelyingParty, "`NoRelyingParty`"),
             #[cfg(feature = "passkeys")]
-            (Error::TooManyPasskeys { most: 10 }, "`TooManyPasskeys`"),
+            (Error::TooManyPasskeys { max: 10 }, "`TooManyPasskeys`"),
             #[cfg(feature = "api-tokens")]
-            (Error::TooManyApiTokens { most: 50 }, "`TooManyApiTokens`"),
+            (Error::TooManyApiTokens { max: 50 }, "`TooManyApiTokens`"),
             #[cfg(feature = "oauth-server")]
-            (Error::TooManyPrograms { most: 100 }, "`TooManyPrograms`"),
+            (Error::TooManyPrograms { max: 100 }, "`TooManyPrograms`"),
             #[cfg(feature = "api-tokens")]
             (Error::ApiToken(ApiTokenProblem::Unnamed), "`ApiToken`"),
         ];

@@ -14,11 +14,11 @@ pub(crate) type TrustTokens = BrowserTokens<4>;
 /// The tokens of a known browser.
 pub(crate) type KnownTokens = BrowserTokens<8>;
 
-/// Tokens that identify a browser: at most `MOST`, one for each of its users, the latest at the end.
+/// Tokens that identify a browser: at most `MAX`, one for each of its users, the latest at the end.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BrowserTokens<const MOST: usize>(Vec<BrowserToken>);
+pub(crate) struct BrowserTokens<const MAX: usize>(Vec<BrowserToken>);
 
-impl<const MOST: usize> BrowserTokens<MOST> {
+impl<const MAX: usize> BrowserTokens<MAX> {
     pub fn parse(value: &str) -> Option<Self> {
         value.split('.').map(BrowserToken::parse).collect::<Option<_>>().map(Self)
     }
@@ -57,7 +57,7 @@ impl<const MOST: usize> BrowserTokens<MOST> {
             is_kept
         });
         self.0.push(token);
-        let oldest = self.0.len().saturating_sub(MOST);
+        let oldest = self.0.len().saturating_sub(MAX);
         self.0.drain(..oldest);
     }
 }

@@ -46,7 +46,7 @@ use crate::{
 const FLASH: &str = "flash-";
 
 /// With this many entries of messages, the next request joins them into one.
-const MOST_FLASHES: usize = 4;
+const MAX_FLASHES: usize = 4;
 
 const RETURN_TO: &str = "return_to";
 /// An entry without information, which only shows that the browser keeps cookies.
@@ -731,7 +731,7 @@ impl State {
             return;
         }
         let before = self.names_of(FLASH);
-        let messages = match before.len() < MOST_FLASHES {
+        let messages = match before.len() < MAX_FLASHES {
             true => self.flash.clone(),
             false => {
                 let waiting = self.waiting_flash();

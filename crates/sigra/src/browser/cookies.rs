@@ -38,13 +38,13 @@ const ENTRY_OVERHEAD: usize = 44 + 22 + 2;
 
 /// How many cookies with the same name are tried at most. A browser sends one for each domain that the name was set
 /// for.
-const MOST_OF_A_NAME: usize = 8;
+const MAX_OF_A_NAME: usize = 8;
 
 /// How many entries are read, and expired at a login, at most.
-const MOST_ENTRIES: usize = 32;
+const MAX_ENTRIES: usize = 32;
 
 /// For how many other domains a cookie is expired at most.
-const MOST_DOMAINS: usize = 8;
+const MAX_DOMAINS: usize = 8;
 
 /// The cookies of a request, unparsed. Each search takes time in proportion to their length.
 #[derive(Clone, Default)]
@@ -114,7 +114,7 @@ impl<T> Default for Presented<T> {
 
 impl<T> Presented<T> {
     fn add(&mut self, keys: &SigningKeys, value: &[u8], decode: impl Fn(&str) -> Option<T>) {
-        if self.came == MOST_OF_A_NAME {
+        if self.came == MAX_OF_A_NAME {
             return;
         }
         self.came += 1;
@@ -376,7 +376,7 @@ impl Cookies {
     pub fn proof(&self, request: &RequestCookies, session: SessionId, key: [u8; 16], now_ms: i64) -> Proof {
         let binding = &self.0.binding;
         let mut proof = Proof::Absent;
-        let came = request.cookies().filter_map(|cookie| binding.value(cookie)).take(MOST_OF_A_NAME);
+        let came = request.cookies().filter_map(|cookie| binding.value(cookie)).take(MAX_OF_A_NAME);
         for value in came {
             let found = verify(&binding.keys, value).and_then(|verified| BoundCookie::decode(verified.value));
             match found.filter(|found| found.session == session && found.key == key) {
@@ -426,7 +426,7 @@ impl Cookies {
             if ours { URL_SAFE_NO_PAD.decode(json).ok() } else { None }
         };
         let entries = self.entries(request).filter(|(entry, _)| *entry == name.as_bytes());
-        entries.take(MOST_OF_A_NAME).find_map(|(_, value)| decode(value))
+        entries.take(MAX_OF_A_NAME).find_map(|(_, value)| decode(value))
     }
 
     /// Returns whether there is any cookie with a name of the library, valid or not.
@@ -442,11 +442,11 @@ impl Cookies {
         self.entries(request).any(|(entry, _)| entry == name.as_bytes())
     }
 
-    /// Returns the names of the request's entries, at most [`MOST_ENTRIES`].
+    /// Returns the names of the request's entries, at most [`MAX_ENTRIES`].
     pub fn entry_names(&self, request: &RequestCookies) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (name, _) in self.entries(request) {
-            if names.len() == MOST_ENTRIES {
+            if names.len() == MAX_ENTRIES {
                 break;
             }
             let Some(name) = str::from_utf8(name).ok().filter(|name| is_entry_name(name)) else { continue };
@@ -544,7 +544,7 @@ impl SetCookies<'_> {
 }
 
 fn read_all<T>(named: &Named, request: &RequestCookies, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-    let came = request.cookies().filter_map(|cookie| named.value(cookie)).take(MOST_OF_A_NAME);
+    let came = request.cookies().filter_map(|cookie| named.value(cookie)).take(MAX_OF_A_NAME);
     came.filter_map(|value| parse(verify(&named.keys, value)?.value)).collect()
 }
 
@@ -586,7 +586,7 @@ fn other_domains(settings: &CookieSettings) -> Vec<Option<String>> {
         let mut domain = host.as_str();
         loop {
             let is_new = own != Some(domain) && !domains.iter().any(|known| known.as_deref() == Some(domain));
-            if is_new && domains.len() < MOST_DOMAINS {
+            if is_new && domains.len() < MAX_DOMAINS {
                 domains.push(Some(domain.to_owned()));
             }
             match domain.split_once('.') {

@@ -17,16 +17,16 @@ use crate::{
 };
 
 /// How often a browser is offered to bind a session, at most.
-const MOST_OFFERS: u8 = 5;
+const MAX_OFFERS: u8 = 5;
 
 /// The shortest time between two offers in milliseconds, so that a browser that is creating its key isn't asked again.
 const PAUSE: i64 = 10_000;
 
 /// The maximum number of sessions that are offered again. With more, browsers are only offered at the login.
-const MOST_SESSIONS: usize = 10_000;
+const MAX_SESSIONS: usize = 10_000;
 
 /// How many used challenges of a session are remembered. A browser uses one every few minutes.
-const MOST_USED: usize = 8;
+const MAX_USED: usize = 8;
 
 /// The offers to bind sessions, and the challenges that were used, in this process.
 #[derive(Default)]
@@ -45,7 +45,7 @@ struct UsedChallenges(BTreeSet<ChallengeId>);
 impl UsedChallenges {
     /// Uses a challenge. Returns whether it is certainly the first time.
     fn insert(&mut self, challenge: ChallengeId) -> bool {
-        let is_full = self.0.len() >= MOST_USED;
+        let is_full = self.0.len() >= MAX_USED;
         if is_full && self.0.first().is_some_and(|oldest| challenge <= *oldest) {
             return false;
         }
@@ -73,12 +73,12 @@ impl Bindings {
     /// Notes that a session was offered for the first time.
     pub fn begin(&self, session: SessionId, now_ms: i64) {
         let mut offers = self.offers();
-        if offers.len() >= MOST_SESSIONS {
+        if offers.len() >= MAX_SESSIONS {
             offers.retain(|_, offers| now_ms < offers.until_ms);
         }
-        if offers.len() < MOST_SESSIONS {
+        if offers.len() < MAX_SESSIONS {
             let until_ms = now_ms.saturating_add(millis(OFFERED));
-            offers.insert(session, Offers { left: MOST_OFFERS - 1, next_ms: now_ms.saturating_add(PAUSE), until_ms });
+            offers.insert(session, Offers { left: MAX_OFFERS - 1, next_ms: now_ms.saturating_add(PAUSE), until_ms });
         }
         self.offered.store(offers.len(), Ordering::Relaxed);
     }
@@ -141,7 +141,7 @@ mod tests {
         bindings.begin(session, 0);
         assert!(!bindings.is_due(session, PAUSE - 1), "the browser is creating its key");
         let offers = (0..100).filter(|second| bindings.is_due(session, second * 1000)).count();
-        assert_eq!(offers, usize::from(MOST_OFFERS) - 1, "one was in the response to the login");
+        assert_eq!(offers, usize::from(MAX_OFFERS) - 1, "one was in the response to the login");
         assert!(!bindings.has_offers());
     }
 
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn the_memory_of_offers_is_bounded() {
         let bindings = Bindings::default();
-        (0..MOST_SESSIONS + 10).for_each(|id| bindings.begin(Uuid::from_u128(id as u128), 0));
-        assert_eq!(bindings.offers().len(), MOST_SESSIONS);
+        (0..MAX_SESSIONS + 10).for_each(|id| bindings.begin(Uuid::from_u128(id as u128), 0));
+        assert_eq!(bindings.offers().len(), MAX_SESSIONS);
         bindings.begin(Uuid::from_u128(u128::MAX), 6 * MINUTE);
         assert_eq!(bindings.offers().len(), 1, "those of before have ended");
     }
@@ -192,7 +192,7 @@ mod tests {
         for at in 0..10_000 {
             assert!(bindings.use_challenge(busy, challenge(at, 1), at));
         }
-        assert_eq!(bindings.used.lock().unwrap()[&busy].0.len(), MOST_USED);
+        assert_eq!(bindings.used.lock().unwrap()[&busy].0.len(), MAX_USED);
         for session in 2..10_000_i64 {
             let at = 10_000 + session * MINUTE;
             assert!(bindings.use_challenge(Uuid::from_u128(session as u128), challenge(at, 1), at));

@@ -143,9 +143,9 @@ impl Default for Table {
 
 impl Table {
     fn has_place_for(&self, network: Option<IpAddr>) -> bool {
-        let most = if network.is_some() { MAX_OF_NETWORK } else { MAX_OF_UNKNOWN };
+        let max = if network.is_some() { MAX_OF_NETWORK } else { MAX_OF_UNKNOWN };
         let of_network = self.of_network.get(&network).copied().unwrap_or_default();
-        self.entries.len() < MAX_ENTRIES && of_network < most
+        self.entries.len() < MAX_ENTRIES && of_network < max
     }
 
     fn insert(&mut self, key: Key, entry: Arc<Entry>) {

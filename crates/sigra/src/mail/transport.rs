@@ -143,7 +143,7 @@ impl Transport {
 pub struct Mailbox(Arc<Mutex<Vec<Mail>>>);
 
 impl Mailbox {
-    const MOST: usize = 1000;
+    const MAX: usize = 1000;
 
     /// Returns all sent emails, oldest first.
     #[must_use]
@@ -153,7 +153,7 @@ impl Mailbox {
 
     fn put(&self, mail: &Mail) {
         let mut mails = self.lock();
-        if mails.len() == Self::MOST {
+        if mails.len() == Self::MAX {
             drop(mails.remove(0));
         }
         mails.push(mail.clone());

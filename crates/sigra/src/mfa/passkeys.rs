@@ -37,7 +37,7 @@ use crate::{
 const ENTRY: &str = "passkey-";
 
 /// The maximum number of pending challenges: one for each tab that was opened recently.
-const MOST: usize = 8;
+const MAX: usize = 8;
 
 /// The name of a passkey that is renamed to nothing.
 const UNNAMED: &str = "Passkey";
@@ -208,8 +208,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
     }
 
     fn check_room(self, has: usize) -> Result<(), Error> {
-        let most = self.sigra.parts.config.passkeys_per_user;
-        if has < most { Ok(()) } else { Err(Error::TooManyPasskeys { most }) }
+        let max = self.sigra.parts.config.passkeys_per_user;
+        if has < max { Ok(()) } else { Err(Error::TooManyPasskeys { max }) }
     }
 
     /// Begins a login by passkey, before the user is known. Returns what the page passes to
@@ -463,7 +463,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let asked_at = |name: &String| session.get::<i64>(name).unwrap_or_default();
         let mut under_way = session.names_of_entries(ENTRY);
         under_way.sort_by_key(asked_at);
-        let too_many = (under_way.len() + 1).saturating_sub(MOST);
+        let too_many = (under_way.len() + 1).saturating_sub(MAX);
         under_way[..too_many].iter().for_each(|name| session.remove(name));
         session.put(&entry(id), &self.sigra.now().unix_timestamp())
     }

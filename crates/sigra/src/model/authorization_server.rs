@@ -92,16 +92,16 @@ impl AuthorizationServer {
     /// Sets the maximum number of programs that a user can give access (default: 100). A user with that many must end
     /// one first ([`Error::TooManyPrograms`](crate::Error::TooManyPrograms)). Nobody could be asked about a client that
     /// [skips consent](OauthClient::skip_consent): its own access that wasn't used for the longest time makes room.
-    pub fn programs_per_user(mut self, most: usize) -> Self {
-        self.programs_per_user = most;
+    pub fn programs_per_user(mut self, max: usize) -> Self {
+        self.programs_per_user = max;
         self
     }
 
     /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). There are at most
     /// this many: the one that wasn't used for the longest time, and that no user gave access, makes room. Their
     /// redirect URIs must be `https` or on the user's computer.
-    pub fn register_clients(mut self, most: u32) -> Self {
-        self.registered_clients = (most > 0).then_some(most);
+    pub fn register_clients(mut self, max: u32) -> Self {
+        self.registered_clients = (max > 0).then_some(max);
         self
     }
 

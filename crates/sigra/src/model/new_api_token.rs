@@ -55,7 +55,7 @@ impl NewApiToken {
             return Err(ApiTokenProblem::Unnamed);
         }
         if self.name.chars().count() > MAX_NAME {
-            return Err(ApiTokenProblem::LongName { most: MAX_NAME });
+            return Err(ApiTokenProblem::LongName { max: MAX_NAME });
         }
         let expires_at = match self.expiry {
             Expiry::Never => None,
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(check(empty), Err(ApiTokenProblem::Unnamed));
         }
         assert_eq!(check(&"ä".repeat(60)), Ok(None));
-        assert_eq!(check(&"ä".repeat(61)), Err(ApiTokenProblem::LongName { most: 60 }));
+        assert_eq!(check(&"ä".repeat(61)), Err(ApiTokenProblem::LongName { max: 60 }));
     }
 
     #[test]

@@ -179,11 +179,11 @@ pub struct SessionList {
 
 impl SessionList {
     /// The maximum number of sessions in the list. A user can have any number.
-    pub const MOST: usize = 100;
+    pub const MAX: usize = 100;
 
     pub(crate) fn first_of(mut sessions: Vec<SessionRow>) -> Self {
-        let has_more = sessions.len() > Self::MOST;
-        sessions.truncate(Self::MOST);
+        let has_more = sessions.len() > Self::MAX;
+        sessions.truncate(Self::MAX);
         Self { sessions, has_more }
     }
 }

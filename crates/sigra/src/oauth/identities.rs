@@ -119,12 +119,12 @@ pub enum Linked {
     /// It isn't linked, because the user has linked the maximum number already.
     TooMany {
         /// The maximum.
-        most: u32,
+        max: u32,
     },
 }
 
 /// The maximum number of accounts that a user can link.
-const MOST_LINKED: u32 = 20;
+const MAX_LINKED: u32 = 20;
 
 /// The tokens of an identity, as its row has them.
 #[derive(Serialize, Deserialize)]
@@ -390,9 +390,9 @@ impl<U: AuthUser> Identities<'_, U> {
     ) -> Result<Linked, Error> {
         let user = scope.user().id();
         self.sigra.lock_scope(tx, scope).await?;
-        if store::identities::count::<U>(tx, &user).await? >= i64::from(MOST_LINKED) {
+        if store::identities::count::<U>(tx, &user).await? >= i64::from(MAX_LINKED) {
             let before = self.linked_before(tx, &user, identity).await?;
-            return Ok(before.unwrap_or(Linked::TooMany { most: MOST_LINKED }));
+            return Ok(before.unwrap_or(Linked::TooMany { max: MAX_LINKED }));
         }
         let linked = self.insert_in(tx, &user, identity, &session.client()).await?;
         if linked == Linked::Now {

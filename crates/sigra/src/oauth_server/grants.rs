@@ -52,9 +52,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let settings = self.settings()?;
         let given = Window::of(settings.grant_ttl, self.sigra.now());
         let has = store::oauth_grants::count::<U>(conn, user, Time(given.after)).await?;
-        let most = settings.programs_per_user;
-        let has_room = usize::try_from(has).is_ok_and(|has| has < most);
-        if has_room { Ok(()) } else { Err(Error::TooManyPrograms { most }) }
+        let max = settings.programs_per_user;
+        let has_room = usize::try_from(has).is_ok_and(|has| has < max);
+        if has_room { Ok(()) } else { Err(Error::TooManyPrograms { max }) }
     }
 
     /// Ends the client's least recently used grant, to make room for a new one. Returns its ID.

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The maximum number of redirect URIs of a client.
-const MOST_URIS: usize = 8;
+const MAX_URIS: usize = 8;
 
 /// How many clients an IP address can register: 10 in an hour.
 const REGISTRATIONS: Limit = Limit {
@@ -56,7 +56,7 @@ impl Registration {
     /// Returns the client's name.
     fn check(&self) -> Result<String, Refusal> {
         let invalid = |description| Refusal::new("invalid_client_metadata", description);
-        if self.redirect_uris.is_empty() || self.redirect_uris.len() > MOST_URIS {
+        if self.redirect_uris.is_empty() || self.redirect_uris.len() > MAX_URIS {
             return Err(Refusal::new("invalid_redirect_uri", "register 1 to 8 redirect URIs"));
         }
         for uri in &self.redirect_uris {
@@ -88,7 +88,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 
     async fn answer_register(self, request: Request) -> Result<Response, EndpointError> {
-        let Some(most) = self.settings()?.registered_clients else {
+        let Some(max) = self.settings()?.registered_clients else {
             return Err(Refusal::new("access_denied", "clients can't register themselves here").into());
         };
         let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
@@ -97,7 +97,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let name = registration.check()?;
         self.limit_registrations(&program).await?;
         let insert = async move |sigra: Sigra<U>| {
-            sigra.oauth_server().insert_client(name, registration.redirect_uris, most).await
+            sigra.oauth_server().insert_client(name, registration.redirect_uris, max).await
         };
         self.to_the_end(insert).await
     }
@@ -106,12 +106,12 @@ impl<U: AuthUser> OauthServer<'_, U> {
         self,
         name: String,
         redirect_uris: Vec<String>,
-        most: u32,
+        max: u32,
     ) -> Result<Response, EndpointError> {
         let (id, now) = (format!("{REGISTERED}{}", URL_SAFE_NO_PAD.encode(random_bytes::<16>()?)), self.sigra.now());
         let row = RegisteredClientRow { name, redirect_uris: redirect_uris.join(" ") };
         let inserted: Result<bool, Error> = transact!(self.sigra, conn => {
-            Ok(store::oauth_clients::insert::<U::Database>(conn, &id, &row, most.into(), now).await?)
+            Ok(store::oauth_clients::insert::<U::Database>(conn, &id, &row, max.into(), now).await?)
         });
         if !inserted? {
             return Err(Refusal::new("access_denied", "too many clients have registered").into());

@@ -37,11 +37,11 @@ impl Argon2Params {
     pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };
 
     pub(crate) fn to_argon2(self) -> Result<argon2::Argon2<'static>, ConfigError> {
-        const MOST_KIB: u32 = 4 * 1024 * 1024;
+        const MAX_KIB: u32 = 4 * 1024 * 1024;
         let Self { memory_kib, iterations, parallelism } = self;
         let params = argon2::Params::new(memory_kib, iterations, parallelism, None)
             .ok()
-            .filter(|_| memory_kib <= MOST_KIB)
+            .filter(|_| memory_kib <= MAX_KIB)
             .ok_or(ConfigError::Argon2 { memory_kib, iterations, parallelism })?;
         Ok(argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params))
     }

@@ -32,7 +32,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     pub async fn list(self, user: &U::Id) -> Result<SessionList, Error> {
         let (config, now) = (&self.sigra.parts.config, self.sigra.now());
         let mut conn = self.sigra.parts.pool.acquire().await?;
-        let (opened, limit) = (Window::of(config.sessions.ttl, now), SessionList::MOST as i64 + 1);
+        let (opened, limit) = (Window::of(config.sessions.ttl, now), SessionList::MAX as i64 + 1);
         let mut sessions = store::sessions::list::<U>(&mut conn, user, opened, limit).await?;
         sessions.retain(|session| session.is_live(&config.sessions, now));
         Ok(SessionList::first_of(sessions))

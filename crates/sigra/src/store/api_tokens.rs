@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The maximum number of expired tokens of a user.
-const MOST_EXPIRED: i64 = 50;
+const MAX_EXPIRED: i64 = 50;
 
 /// Inserts a token.
 pub(crate) async fn insert<U: AuthUser>(
@@ -86,7 +86,7 @@ pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, n
 pub(crate) async fn forget_expired<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, now: Time) -> sqlx::Result<()> {
     const FORGET: &str = "DELETE FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 AND id NOT IN (
         SELECT id FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 ORDER BY expires_at DESC, id DESC LIMIT $3)";
-    let forget = query::<U::Database>(FORGET).bind(user.clone()).bind(now).bind(MOST_EXPIRED);
+    let forget = query::<U::Database>(FORGET).bind(user.clone()).bind(now).bind(MAX_EXPIRED);
     forget.execute(conn).await.map(drop)
 }
 

@@ -17,12 +17,12 @@ pub(super) struct Batch {
 impl Batch {
     /// Creates the statements for up to `most` tokens in one query. `statement` gets the two results of
     /// [`Dialect::lookup`].
-    pub fn new<DB: Dialect>(most: usize, statement: impl Fn(&str, &str) -> String) -> Self {
+    pub fn new<DB: Dialect>(max: usize, statement: impl Fn(&str, &str) -> String) -> Self {
         let of_power = |power: u32| {
             let (asked, matches) = DB::lookup(1_usize << power);
             statement(&asked, matches).into()
         };
-        Self { statements: (0..=most.next_power_of_two().ilog2()).map(of_power).collect() }
+        Self { statements: (0..=max.next_power_of_two().ilog2()).map(of_power).collect() }
     }
 
     /// Returns the rows of these tokens, in any order.

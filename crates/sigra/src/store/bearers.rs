@@ -53,9 +53,9 @@ impl<U: AuthUser> Lookup<U> for FindBearer<U> {
     type Key = BearerKey;
     type Found = StoredBearer<U>;
 
-    fn new(most: usize) -> Self {
+    fn new(max: usize) -> Self {
         let users = U::TABLE;
-        let personal = Batch::new::<U::Database>(most, |asked, matches| {
+        let personal = Batch::new::<U::Database>(max, |asked, matches| {
             format!(
                 "SELECT {COLUMNS}, t.name AS sigra_name, u.*
                  FROM {asked} api_tokens t JOIN {users} u ON u.id = t.user_id
@@ -63,7 +63,7 @@ impl<U: AuthUser> Lookup<U> for FindBearer<U> {
             )
         });
         #[cfg(feature = "oauth-server")]
-        let client = Batch::new::<U::Database>(most, |asked, matches| {
+        let client = Batch::new::<U::Database>(max, |asked, matches| {
             format!(
                 "SELECT t.token AS sigra_token, g.id AS sigra_id, t.permissions AS sigra_permissions,
                      g.mfa_verified AS sigra_mfa_verified, t.expires_at AS sigra_expires_at,

@@ -25,7 +25,7 @@ use crate::{
 
 /// The maximum number of browsers of a kind for each user. The one that they have not used for longest is deleted
 /// first.
-const MOST_BROWSERS: i64 = 16;
+const MAX_BROWSERS: i64 = 16;
 
 /// The kind of a browser: the context of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub(crate) async fn list<U: AuthUser>(
         WHERE context = $1 AND user_id = $2 AND last_used_at > $3 AND last_used_at <= $4
         ORDER BY last_used_at DESC, id DESC LIMIT $5";
     let list = query::<U::Database>(LIST).bind(kind.context()).bind(user.clone());
-    let list = list.bind_window(used).bind(MOST_BROWSERS);
+    let list = list.bind_window(used).bind(MAX_BROWSERS);
     Ok(readable(&list.fetch_all(conn).await?, "id", browser::<U>))
 }
 
@@ -166,7 +166,7 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(Time(new.seen.now))
         .execute(conn)
         .await?;
-    let forget = query::<U::Database>(FORGET).bind(new.kind.context()).bind(user.clone()).bind(MOST_BROWSERS);
+    let forget = query::<U::Database>(FORGET).bind(new.kind.context()).bind(user.clone()).bind(MAX_BROWSERS);
     forget.execute(conn).await.map(drop)
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn insert<DB: Dialect>(
     conn: &mut DB::Connection,
     id: &str,
     client: &RegisteredClientRow,
-    most: i64,
+    max: i64,
     now: OffsetDateTime,
 ) -> sqlx::Result<bool> {
     const MAKE_ROOM: &str = "DELETE FROM oauth_clients WHERE id IN (
@@ -36,9 +36,9 @@ pub(crate) async fn insert<DB: Dialect>(
         ORDER BY c.last_used_at, c.id LIMIT 1)";
     const INSERT: &str = "INSERT INTO oauth_clients (id, name, redirect_uris, last_used_at, inserted_at)
         SELECT $1, $2, $3, $4, $4 WHERE (SELECT count(*) FROM oauth_clients) < $5";
-    query::<DB>(MAKE_ROOM).bind(most).execute(&mut *conn).await?;
+    query::<DB>(MAKE_ROOM).bind(max).execute(&mut *conn).await?;
     let insert = query::<DB>(INSERT).bind(id).bind(client.name.as_str()).bind(client.redirect_uris.as_str());
-    Ok(insert.bind(Time(now)).bind(most).execute(conn).await? == 1)
+    Ok(insert.bind(Time(now)).bind(max).execute(conn).await? == 1)
 }
 
 /// Returns a client.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The maximum number of codes of a user. The oldest is deleted first.
-const MOST: i64 = 32;
+const MAX: i64 = 32;
 
 /// A row of `oauth_codes`.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(Time(row.inserted_at))
         .execute(&mut *conn)
         .await?;
-    query::<U::Database>(FORGET).bind(row.user.clone()).bind(MOST).execute(conn).await.map(drop)
+    query::<U::Database>(FORGET).bind(row.user.clone()).bind(MAX).execute(conn).await.map(drop)
 }
 
 /// Locks the row of the user of a code, and returns the user. Then [`find`] sees what the lock waited for.

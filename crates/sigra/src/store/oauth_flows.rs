@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The maximum number of flows of a browser. The oldest is deleted first.
-const MOST: i64 = 8;
+const MAX: i64 = 8;
 
 /// The purpose of an identity that waits.
 pub(crate) const PENDING: &str = "pending";
@@ -83,7 +83,7 @@ pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, new: &NewFlow<
         .bind(Time(new.now))
         .execute(&mut *conn)
         .await?;
-    query::<U::Database>(FORGET).bind(new.browser.as_bytes()).bind(MOST).execute(conn).await.map(drop)
+    query::<U::Database>(FORGET).bind(new.browser.as_bytes()).bind(MAX).execute(conn).await.map(drop)
 }
 
 /// Takes out a flow of this browser and this provider that began within a time. Of several concurrent calls, only one

@@ -21,7 +21,7 @@ use crate::{
 
 /// The maximum number of access tokens of a grant. The oldest is deleted first. A program has one, and for a moment one
 /// more for each of its processes that refresh at once.
-const MOST_TOKENS: i64 = 32;
+const MAX_TOKENS: i64 = 32;
 
 /// The columns of a grant. Their prefix distinguishes them from the user's columns.
 const COLUMNS: &str = "g.id AS sigra_id, g.user_id AS sigra_user_id, g.client_id AS sigra_client_id,
@@ -251,7 +251,7 @@ pub(crate) async fn insert_token<U: AuthUser>(
         SELECT token FROM oauth_tokens WHERE grant_id = $1 ORDER BY inserted_at DESC, token LIMIT $2)";
     let insert = query::<U::Database>(INSERT).bind(new.token.as_bytes()).bind(grant).bind(new.permissions);
     insert.bind(Time(new.expires_at)).bind(Time(new.now)).execute(&mut *conn).await?;
-    query::<U::Database>(FORGET).bind(grant).bind(MOST_TOKENS).execute(conn).await.map(drop)
+    query::<U::Database>(FORGET).bind(grant).bind(MAX_TOKENS).execute(conn).await.map(drop)
 }
 
 /// Records that a grant is in use, and from where, unless another process has since `not_since`.

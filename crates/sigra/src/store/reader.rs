@@ -38,7 +38,7 @@ pub(crate) trait Lookup<U: AuthUser>: Send + Sync + 'static {
     type Found: Send;
 
     /// Creates the query, for up to `most` tokens.
-    fn new(most: usize) -> Self;
+    fn new(max: usize) -> Self;
 
     /// Finds what each token belongs to.
     fn find(&self, conn: &mut Connection<U>, tokens: &[Self::Key])

@@ -48,9 +48,9 @@ impl<U: AuthUser> Lookup<U> for FindByToken<U> {
     type Key = SessionHashes;
     type Found = Found<U>;
 
-    fn new(most: usize) -> Self {
+    fn new(max: usize) -> Self {
         let users = U::TABLE;
-        let current = Batch::new::<U::Database>(most, |asked, matches| {
+        let current = Batch::new::<U::Database>(max, |asked, matches| {
             format!(
                 "SELECT {COLUMNS}, t.token AS sigra_token, u.*
                  FROM {asked} users_tokens t JOIN {users} u ON u.id = t.user_id

@@ -503,7 +503,7 @@ async fn at_most_the_configured_number_of_tokens_exists_also_if_they_are_created
     let created = creations.join_all().await;
     assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 5);
     let refused = created.into_iter().filter_map(Result::err);
-    assert!(refused.into_iter().all(|error| matches!(error, Error::TooManyApiTokens { most: 5 })));
+    assert!(refused.into_iter().all(|error| matches!(error, Error::TooManyApiTokens { max: 5 })));
     assert_eq!(count(&host, "api_tokens").await, 5);
     let tokens = host.sigra.api_tokens();
     assert!(!tokens.may_create(&tokens.list(&sudo.0).await.unwrap()));
@@ -542,7 +542,7 @@ async fn a_user_can_have_50_tokens_unless_configured_otherwise() {
         create_in(&host, &browser, &new_token(&[])).await.unwrap();
     }
     let error = create_in(&host, &browser, &new_token(&[])).await.unwrap_err();
-    assert!(matches!(error, Error::TooManyApiTokens { most: 50 }));
+    assert!(matches!(error, Error::TooManyApiTokens { max: 50 }));
 }
 
 #[tokio::test]
@@ -554,7 +554,7 @@ async fn a_token_that_cannot_be_right_is_not_created() {
     let admin = Permissions::of(["admin", "projects:read"]).unwrap();
     for (new, problem) in [
         (NewApiToken::new(" ", read.clone(), Expiry::Never), ApiTokenProblem::Unnamed),
-        (NewApiToken::new("a".repeat(61), read.clone(), Expiry::Never), ApiTokenProblem::LongName { most: 60 }),
+        (NewApiToken::new("a".repeat(61), read.clone(), Expiry::Never), ApiTokenProblem::LongName { max: 60 }),
         (NewApiToken::new("a", read.clone(), Expiry::At(now)), ApiTokenProblem::Expired),
         (NewApiToken::new("a", read.clone(), Expiry::After(Duration::ZERO)), ApiTokenProblem::Expired),
         (NewApiToken::new("a", admin, Expiry::Never), ApiTokenProblem::Unregistered("admin".to_owned())),

@@ -678,8 +678,8 @@ async fn invariant_21_permissions_that_the_host_took_from_a_client_end_with_its_
 
 // How many programs a user has, and what they hear of them.
 
-fn limited_to(most: usize) -> impl FnOnce(AuthorizationServer) -> AuthorizationServer {
-    move |server| server.programs_per_user(most)
+fn limited_to(max: usize) -> impl FnOnce(AuthorizationServer) -> AuthorizationServer {
+    move |server| server.programs_per_user(max)
 }
 
 #[track_caller]

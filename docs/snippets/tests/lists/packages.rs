@@ -22,9 +22,9 @@ fn every_package_describes_itself() {
         for key in ["description", "readme", "keywords", "categories", "license", "version", "rust-version"] {
             assert!(package.get(key).is_some(), "{folder} has no `{key}`");
         }
-        for (key, most) in [("keywords", 5), ("categories", 5)] {
+        for (key, max) in [("keywords", 5), ("categories", 5)] {
             let count = package[key].as_array().map_or(0, |list| list.len());
-            assert!((1..=most).contains(&count), "{folder}: the registry accepts up to {most} {key}");
+            assert!((1..=max).contains(&count), "{folder}: the registry accepts up to {max} {key}");
         }
     }
 }

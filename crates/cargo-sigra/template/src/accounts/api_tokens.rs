@@ -83,7 +83,7 @@ fn problems(problem: &ApiTokenProblem) -> Problems {
     let of_name = |name: String| Problems { name: Some(name), ..Problems::default() };
     match problem {
         ApiTokenProblem::Unnamed => of_name(t!("Give the token a name.").to_owned()),
-        ApiTokenProblem::LongName { most } => of_name(t!("Use a name of at most {most} characters.", most)),
+        ApiTokenProblem::LongName { max } => of_name(t!("Use a name of at most {max} characters.", max)),
         ApiTokenProblem::Expired => of_expiry(t!("Choose a date in the future.")),
         _ => Problems { permissions: Some(t!("Choose permissions from the list.")), ..Problems::default() },
     }

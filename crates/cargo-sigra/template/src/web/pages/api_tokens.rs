@@ -98,8 +98,8 @@ pub async fn create(
         Err(Refusal::Invalid(problems)) => {
             Ok(Page(page(&accounts, &session, &sudo.0, asked, problems).await?).refused())
         }
-        Err(Refusal::Sigra(sigra::Error::TooManyApiTokens { most })) => {
-            let why = t!("You can have at most {most} tokens. Revoke one that you no longer use first.", most);
+        Err(Refusal::Sigra(sigra::Error::TooManyApiTokens { max })) => {
+            let why = t!("You can have at most {max} tokens. Revoke one that you no longer use first.", max);
             session.put_flash(Flash::Error, why)?;
             Ok(Redirect::to(PATH).into_response())
         }

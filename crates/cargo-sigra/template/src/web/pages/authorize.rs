@@ -115,15 +115,15 @@ pub async fn create(
         }
     };
     match server.approve(&sudo, &request, &session.client()).await {
-        Err(sigra::Error::TooManyPrograms { most }) => refuse_one_more(&session, most),
+        Err(sigra::Error::TooManyPrograms { max }) => refuse_one_more(&session, max),
         approved => Ok(Redirect::to(&approved?).into_response()),
     }
 }
 
 /// Shows the programs that the user gave access, one of which must end first.
-pub fn refuse_one_more(session: &CookieSession, most: usize) -> Result<Response> {
+pub fn refuse_one_more(session: &CookieSession, max: usize) -> Result<Response> {
     let why =
-        t!("You can give access to at most {most} programs. End the access of one that you no longer use first.", most);
+        t!("You can give access to at most {max} programs. End the access of one that you no longer use first.", max);
     session.put_flash(Flash::Error, why)?;
     Ok(Redirect::to(devices::PATH).into_response())
 }

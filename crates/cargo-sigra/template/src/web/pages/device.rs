@@ -127,7 +127,7 @@ pub async fn decide(
     let server = accounts.sigra().oauth_server();
     let decided = match UserCode::parse(&form.user_code) {
         Some(code) if form.decision.is_allowed() => match server.approve_device(&sudo, &code).await {
-            Err(sigra::Error::TooManyPrograms { most }) => return refuse_one_more(&session, most),
+            Err(sigra::Error::TooManyPrograms { max }) => return refuse_one_more(&session, max),
             approved => approved?,
         },
         Some(code) => server.deny_device(&sudo.0, &code).await?,

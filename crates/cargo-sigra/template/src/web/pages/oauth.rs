@@ -181,9 +181,9 @@ pub fn put_linked(accounts: &Accounts, session: &CookieSession, provider: &str, 
             Flash::Error,
             t!("This {provider} account is linked to another account. Unlink it there first.", provider),
         )?,
-        Linked::TooMany { most } => session.put_flash(
+        Linked::TooMany { max } => session.put_flash(
             Flash::Error,
-            t!("You can link at most {most} accounts. Unlink one that you no longer use first.", most),
+            t!("You can link at most {max} accounts. Unlink one that you no longer use first.", max),
         )?,
     }
     Ok(())

@@ -33,8 +33,8 @@ pub async fn create(
         Ok(Checked::Valid(enrolled)) => {
             mfa::welcome(&accounts, &session, &enrollment, &form.sent, enrolled, t!("Passkey added."))
         }
-        Err(sigra::Error::TooManyPasskeys { most }) => {
-            let why = t!("You can have at most {most} passkeys. Remove one that you no longer use first.", most);
+        Err(sigra::Error::TooManyPasskeys { max }) => {
+            let why = t!("You can have at most {max} passkeys. Remove one that you no longer use first.", max);
             session.put_flash(Flash::Error, why)?;
             Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response())
         }
