@@ -1,6 +1,6 @@
 //! Accounts in an application that has its own routes.
 
-use crate::support::{Host, TestDatabase, log_in_form};
+use crate::support::{Host, TestDatabase, login_form};
 use std::time::Duration;
 
 use axum::{
@@ -54,7 +54,7 @@ async fn the_applications_own_handlers_know_the_user() {
     assert_redirected_to(&browser.get("/members").await, "/users/log-in");
 
     assert_status(&browser.get("/users/log-in").await, 200);
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, sigra::testing::VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, sigra::testing::VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/members");
     assert_contains(&browser.get("/members").await, &user.email);
 
@@ -122,7 +122,7 @@ async fn a_program_logs_in_by_the_addresses_in_the_metadata() {
     let (page, code) = (at(&begun["verification_uri"]), begun["user_code"].as_str().expect("a code"));
 
     assert_redirected_to(&browser.get(&page).await, "/users/log-in");
-    let log_in = log_in_form(&user.email, sigra::testing::VALID_PASSWORD);
+    let log_in = login_form(&user.email, sigra::testing::VALID_PASSWORD);
     assert_redirected_to(&browser.post("/users/log-in", &log_in).await, &page);
     assert_contains(&browser.get(&page).await, "action=\"/device\"");
     assert_contains(&browser.post(&page, &[("user[user_code]", code)]).await, "action=\"/device/decision\"");
@@ -225,7 +225,7 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
     };
     let own = Router::new().route("/", get(shown)).route("/silent", get("nothing"));
     let browser = TestClient::new(beside::beside(own, host.router(), host.state()));
-    let log_in = log_in_form(&user.email, sigra::testing::VALID_PASSWORD);
+    let log_in = login_form(&user.email, sigra::testing::VALID_PASSWORD);
     browser.post("/users/log-in", &log_in).await;
     assert_eq!(browser.get("/silent").await.text(), "nothing");
     assert_eq!(browser.get("/").await.text(), "Welcome back!\n");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Host, TestDatabase, email_form, log_in_form};
+use crate::support::{Host, TestDatabase, email_form, login_form};
 use sigra::testing::{PostgresCluster, TestHost, VALID_PASSWORD, assert_contains, assert_status};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -66,7 +66,7 @@ async fn a_read_only_database_still_shows_pages_and_fails_the_health_check() {
     set_read_only(&mut admin, "SET default_transaction_read_only = on").await;
     host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
     assert_contains(&browser.get("/dashboard").await, &user.email);
-    let log_in = log_in_form(&user.email, VALID_PASSWORD);
+    let log_in = login_form(&user.email, VALID_PASSWORD);
     assert_status(&host.client().post("/users/log-in", &log_in).await, 503);
     assert_status(&browser.delete("/users/log-out").await, 503);
     assert_status(&browser.get("/healthz").await, 503);
@@ -87,7 +87,7 @@ async fn waiting_for_a_locked_row_ends_with_503() {
         let mut elsewhere = admin.begin().await.expect("a transaction");
         sqlx::query(lock).execute(&mut *elsewhere).await.expect("locked");
         let begun = Instant::now();
-        let log_in = log_in_form(&user.email, VALID_PASSWORD);
+        let log_in = login_form(&user.email, VALID_PASSWORD);
         assert_status(&host.client().post("/users/log-in", &log_in).await, 503);
         assert!(begun.elapsed() < Duration::from_secs(10), "{lock}: {:?}", begun.elapsed());
         elsewhere.rollback().await.expect("unlocked");

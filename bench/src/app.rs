@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Bearer, Config, CookieSession, HashedPassword, LogInMethod, Password, Permission, RememberMe, Scope, SecretKeyBase,
+    Bearer, Config, CookieSession, HashedPassword, LoginMethod, Password, Permission, RememberMe, Scope, SecretKeyBase,
     Sigra, Sudo, Verification,
     api_tokens::{Expiry, NewApiToken},
     bearer::{PermissionList, Permissions},
@@ -101,7 +101,7 @@ pub fn sigra<U: Account>(pool: Pool<U::Database>, cache: bool) -> Result<Sigra<U
 /// The same, with sessions that are bound to a device, for as long as a measurement takes.
 pub fn bound_sigra<U: Account>(pool: Pool<U::Database>) -> Result<Sigra<U>> {
     let device_bound = DeviceBound::at("https://127.0.0.1").ttl(Duration::from_secs(24 * 60 * 60));
-    let config = Config::new("bench", SecretKeyBase::generate()?).purge_interval(None).secure(true);
+    let config = Config::new("bench", SecretKeyBase::generate()?).purge_interval(None).secure_cookies(true);
     Ok(Sigra::new(config.device_bound(device_bound), pool)?)
 }
 
@@ -183,7 +183,7 @@ async fn log_in<U: Account>(
 ) -> Result<(), StatusCode> {
     let user = U::find_by_email(sigra.pool(), &email(number)).await.map_err(|_| StatusCode::NOT_FOUND)?;
     sigra
-        .log_in(&session, &user, LogInMethod::Password, RememberMe::No)
+        .log_in(&session, &user, LoginMethod::Password, RememberMe::No)
         .await
         .map(drop)
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
@@ -213,7 +213,7 @@ async fn sign_in<U: Account>(
     match (sigra.verify_password(user.as_ref(), &password).await.map_err(status_of)?, user) {
         (Verification::Invalid, _) | (_, None) => Err(StatusCode::UNAUTHORIZED),
         (_, Some(user)) => {
-            sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await.map(drop).map_err(status_of)
+            sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await.map(drop).map_err(status_of)
         }
     }
 }

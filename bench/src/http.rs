@@ -22,8 +22,8 @@ const SIGN_UP: &str = r#"{"name":"Storm","email":"storm@example.com","password":
 const SIGN_IN: &str = r#"{"email":"storm@example.com","password":"correct horse battery staple"}"#;
 
 /// The user that the application starts with in development.
-const DEMO_LOG_IN: &str = "user%5Bemail%5D=demo%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
-const NOBODYS_LOG_IN: &str = "user%5Bemail%5D=nobody%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
+const DEMO_LOGIN: &str = "user%5Bemail%5D=demo%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
+const NOBODYS_LOGIN: &str = "user%5Bemail%5D=nobody%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
 
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -78,17 +78,17 @@ impl Connection {
 
     /// Submits the log-in form as the demo user, in a browser of its own.
     pub async fn log_in(&mut self) -> Result<Answer> {
-        self.submit_log_in(DEMO_LOG_IN, "").await
+        self.submit_log_in(DEMO_LOGIN, "").await
     }
 
     /// Submits the log-in form as the demo user, in a browser that keeps these cookies.
     pub async fn log_in_again(&mut self, cookies: &str) -> Result<Answer> {
-        self.submit_log_in(DEMO_LOG_IN, cookies).await
+        self.submit_log_in(DEMO_LOGIN, cookies).await
     }
 
     /// Submits the log-in form as somebody who is not registered.
     pub async fn log_in_as_nobody(&mut self) -> Result<Answer> {
-        self.submit_log_in(NOBODYS_LOG_IN, "").await
+        self.submit_log_in(NOBODYS_LOGIN, "").await
     }
 
     /// Submits a form with an address, and a password if there is one.

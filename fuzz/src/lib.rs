@@ -20,7 +20,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use serde_json::{Value, json};
 use sigra::{
-    Bearer, Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
+    Bearer, Config, CookieSession, EmailToken, HashedPassword, LoginMethod, LoginOutcome, Password, RememberMe, Scope,
     SecretKeyBase, SessionToken, Sigra, Verification,
     client::Device,
     config::{Argon2Params, DeviceBound, RelyingParty},
@@ -69,7 +69,7 @@ struct Host {
     passwords: Passwords,
 }
 
-async fn log_in_at(app: &Router, path: &str) -> (String, String) {
+async fn login_page(app: &Router, path: &str) -> (String, String) {
     let request = Request::post(path).body(Body::empty()).expect("a request");
     let response = app.clone().oneshot(request).await.expect("a response");
     let set = response.headers().get_all(header::SET_COOKIE).iter();
@@ -90,8 +90,8 @@ async fn current_user(scope: Option<Scope<User>>) -> String {
 
 /// Logs in, and returns whether the browser was already known.
 async fn known(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<String> {
-    let outcome = sigra.log_in(&session, &User { id: 7 }, LogInMethod::Password, RememberMe::No).await?;
-    Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
+    let outcome = sigra.log_in(&session, &User { id: 7 }, LoginMethod::Password, RememberMe::No).await?;
+    Ok((outcome == LoginOutcome::Complete && !session.is_new_browser()).to_string())
 }
 
 async fn log_in(
@@ -99,8 +99,8 @@ async fn log_in(
     session: CookieSession,
     Path(id): Path<i64>,
 ) -> sigra::Result<String> {
-    let outcome = sigra.log_in(&session, &User { id }, LogInMethod::Password, RememberMe::No).await?;
-    Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { ANONYMOUS.to_owned() })
+    let outcome = sigra.log_in(&session, &User { id }, LoginMethod::Password, RememberMe::No).await?;
+    Ok(if outcome == LoginOutcome::Complete { format!("user {id}") } else { ANONYMOUS.to_owned() })
 }
 
 /// Sets up an authenticator app, and returns its key.
@@ -178,13 +178,13 @@ impl Host {
                 .route("/passkey", post(answer_with_passkey))
                 .layer(sigra.fetch_current_scope())
                 .with_state(sigra);
-            let cookie = log_in_at(&app, "/log-in/7").await;
-            let enrolling = log_in_at(&app, "/log-in/8").await;
+            let cookie = login_page(&app, "/log-in/7").await;
+            let enrolling = login_page(&app, "/log-in/8").await;
             let request = Request::post("/enroll").header(header::COOKIE, format!("{}={}", enrolling.0, enrolling.1));
             let enrolled =
                 app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("a response");
             let key = to_bytes(enrolled.into_body(), 10_000).await.expect("a body");
-            let pending = log_in_at(&app, "/log-in/8").await;
+            let pending = login_page(&app, "/log-in/8").await;
             (app, cookie, pending, String::from_utf8_lossy(&key).into_owned())
         });
         let passwords = Passwords::new(Argon2Params::new(8, 1, 1), 1, Duration::from_secs(60));
@@ -523,7 +523,7 @@ impl BoundHost {
             sqlx::raw_sql(users).execute(&pool).await.expect("a user");
             sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await.expect("tables");
             let secret = SecretKeyBase::generate().expect("randomness");
-            let config = Config::new("app", secret).rate_limits(false).secure(true);
+            let config = Config::new("app", secret).rate_limits(false).secure_cookies(true);
             let sigra: Sigra<User> =
                 Sigra::new(config.device_bound(DeviceBound::at(ORIGIN)), pool).expect("valid settings");
             let app = Router::new()

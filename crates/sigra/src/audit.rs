@@ -2,17 +2,17 @@
 //!
 //! An event is written in the transaction of the change that it records, so that neither exists without the other. The
 //! library writes the events of its own functions. A host adds its own with
-//! [`AuditTrail::record`](crate::audit::AuditTrail::record), and shows events to the user with
+//! [`AuditTrail::record_in`](crate::audit::AuditTrail::record_in), and shows events to the user with
 //! [`AuditTrail::list`](crate::audit::AuditTrail::list). No event has a token, a password, a hash or a code. Events are
 //! deleted after [365 days](crate::Config::audit_retention) by default.
 //!
 //! | action | when |
 //! |---|---|
 //! | [`LOGIN_SUCCESS`], [`LOGIN_FAILURE`], [`LOGOUT`], [`MFA_CHALLENGED`], [`MFA_FAILURE`], [`REAUTHENTICATION_SUCCESS`], [`SESSION_REVOKED`], [`TOKEN_REUSED`], [`USED_WITHOUT_KEY`] | as in [`telemetry`](crate::telemetry) |
-//! | [`REGISTERED`] | an account was created |
-//! | [`CONFIRMED`] | an email address was confirmed |
+//! | [`ACCOUNT_REGISTERED`] | an account was created |
+//! | [`ACCOUNT_CONFIRMED`] | an email address was confirmed |
 //! | [`PASSWORD_CHANGED`], [`PASSWORD_RESET`] | a password was changed, or reset by a link |
-//! | [`PASSWORD_RESET_REQUESTED`], [`LOG_IN_LINK_REQUESTED`] | a link was sent |
+//! | [`PASSWORD_RESET_REQUESTED`], [`LOGIN_LINK_REQUESTED`] | a link was sent |
 //! | [`EMAIL_CHANGE_REQUESTED`], [`EMAIL_CHANGED`] | a new email address was requested, or took effect |
 //! | [`TOTP_ENABLED`], [`TOTP_DISABLED`], [`PASSKEY_ADDED`], [`PASSKEY_REMOVED`], [`BACKUP_CODES_REGENERATED`] | a second factor was set up, removed or replaced: written by the library |
 //! | [`IDENTITY_LINKED`], [`IDENTITY_UNLINKED`] | an account at a provider was linked or unlinked: written by the library |
@@ -20,8 +20,8 @@
 //! | [`PROGRAM_AUTHORIZED`], [`PROGRAM_REVOKED`] | a program got access by OAuth, or its access was ended: written by the library |
 //! | [`PROGRAM_TOKEN_REUSED`] | somebody has a copy of a program's token, so its access was ended: written by the library |
 //! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser was trusted to skip the second factor, or no longer is: written by the library |
-//! | [`RECOVERED`] | an account was taken back with the recovery link of an email: written by the library |
-//! | [`DELETION_SCHEDULED`], [`DELETION_CANCELED`], [`DELETED`] | a deletion was scheduled, canceled or carried out |
+//! | [`ACCOUNT_RECOVERED`] | an account was taken back with the recovery link of an email: written by the library |
+//! | [`ACCOUNT_DELETION_SCHEDULED`], [`ACCOUNT_DELETION_CANCELED`], [`ACCOUNT_DELETED`] | a deletion was scheduled, canceled or carried out |
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::{
     base::error::Error,
     model::{
         client::Client,
-        log_in::LogInMethod,
+        log_in::LoginMethod,
         user::{AuthUser, Connection},
         window::Window,
     },
@@ -41,12 +41,13 @@ use crate::{
 };
 
 pub use crate::model::audit::{
-    API_TOKEN_CREATED, API_TOKEN_REVOKED, Audit, AuditEvent, BACKUP_CODES_REGENERATED, BROWSER_DISTRUSTED,
-    BROWSER_TRUSTED, CONFIRMED, DELETED, DELETION_CANCELED, DELETION_SCHEDULED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED,
-    IDENTITY_LINKED, IDENTITY_UNLINKED, LOG_IN_LINK_REQUESTED, LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED,
-    MFA_FAILURE, PASSKEY_ADDED, PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED,
-    PROGRAM_AUTHORIZED, PROGRAM_REVOKED, PROGRAM_TOKEN_REUSED, REAUTHENTICATION_SUCCESS, RECOVERED, REGISTERED,
-    SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED, TOTP_ENABLED, USED_WITHOUT_KEY,
+    ACCOUNT_CONFIRMED, ACCOUNT_DELETED, ACCOUNT_DELETION_CANCELED, ACCOUNT_DELETION_SCHEDULED, ACCOUNT_RECOVERED,
+    ACCOUNT_REGISTERED, API_TOKEN_CREATED, API_TOKEN_REVOKED, Audit, AuditEvent, BACKUP_CODES_REGENERATED,
+    BROWSER_DISTRUSTED, BROWSER_TRUSTED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED, IDENTITY_LINKED, IDENTITY_UNLINKED,
+    LOGIN_FAILURE, LOGIN_LINK_REQUESTED, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, PASSKEY_ADDED,
+    PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED, PROGRAM_AUTHORIZED, PROGRAM_REVOKED,
+    PROGRAM_TOKEN_REUSED, REAUTHENTICATION_SUCCESS, SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED, TOTP_ENABLED,
+    USED_WITHOUT_KEY,
 };
 
 handle! {
@@ -72,7 +73,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// async fn make_admin(sigra: &sigra::Sigra<User>, user: i64, by: i64) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET admin = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
-    ///     sigra.audit().record(&mut tx, &Audit::new("admin.granted").of(user).by(by)).await?;
+    ///     sigra.audit().record_in(&mut tx, &Audit::new("admin.granted").of(user).by(by)).await?;
     ///     tx.commit().await?;
     ///     sigra.sessions().announce_change(&user);
     ///     Ok(())
@@ -82,7 +83,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn record(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
+    pub async fn record_in(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
         Ok(store::audit_log::insert::<U>(conn, audit, self.sigra.now()).await?)
     }
 
@@ -94,7 +95,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn record_repeatable(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
+    pub async fn record_repeatable_in(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
         let mut audit = audit.clone();
         if audit.user.is_none() {
             audit.client = Client::default();
@@ -105,7 +106,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
                 like.metadata["times"] = like.times().saturating_add(1).into();
                 Ok(store::audit_log::update_metadata::<U>(conn, like.id, &like.metadata).await?)
             }
-            None => self.record(conn, &audit).await,
+            None => self.record_in(conn, &audit).await,
         }
     }
 
@@ -139,9 +140,9 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn last_log_in(self, user: &U::Id, method: LogInMethod) -> Result<Option<OffsetDateTime>, Error> {
+    pub async fn last_login(self, user: &U::Id, method: LoginMethod) -> Result<Option<OffsetDateTime>, Error> {
         let mut conn = self.sigra.pool().acquire().await?;
-        Ok(store::audit_log::last_log_in::<U>(&mut conn, user, method).await?)
+        Ok(store::audit_log::last_login::<U>(&mut conn, user, method).await?)
     }
 }
 

@@ -49,7 +49,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 ///
 /// let config = Config::new("my_app", SecretKeyBase::generate()?)
 ///     .session_ttl(Duration::from_secs(14 * 24 * 60 * 60))
-///     .secure(true);
+///     .secure_cookies(true);
 /// config.check()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -61,10 +61,10 @@ pub struct Config {
     pub(crate) sudo_ttl: Duration,
     pub(crate) confirm_ttl: Duration,
     pub(crate) reset_ttl: Duration,
-    pub(crate) log_in_link_ttl: Duration,
-    pub(crate) log_in_links: bool,
+    pub(crate) login_link_ttl: Duration,
+    pub(crate) login_links: bool,
     /// The names of the providers that users can log in with.
-    pub(crate) log_in_providers: Vec<String>,
+    pub(crate) login_providers: Vec<String>,
     pub(crate) change_email_ttl: Duration,
     pub(crate) recovery_ttl: Duration,
     pub(crate) mfa_issuer: String,
@@ -84,8 +84,8 @@ pub struct Config {
     pub(crate) address_limit: AddressLimit,
     pub(crate) cookies: CookieSettings,
     pub(crate) survives_renewal: Vec<String>,
-    pub(crate) log_in_path: Cow<'static, str>,
-    pub(crate) log_in_message: fn() -> &'static str,
+    pub(crate) login_path: Cow<'static, str>,
+    pub(crate) login_message: fn() -> &'static str,
     pub(crate) sudo_path: Cow<'static, str>,
     pub(crate) sudo_message: fn() -> &'static str,
     pub(crate) sudo_form_message: fn() -> &'static str,
@@ -99,9 +99,9 @@ pub struct Config {
     pub(crate) device_bound: Option<DeviceBound>,
     pub(crate) argon2: Argon2Params,
     pub(crate) password_workers: usize,
-    pub(crate) password_wait: Duration,
+    pub(crate) password_worker_timeout: Duration,
     pub(crate) breach_check: Option<BreachCheck>,
-    pub(crate) body_patience: Duration,
+    pub(crate) body_timeout: Duration,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) cached_scopes: usize,
     #[cfg(feature = "live")]
@@ -126,9 +126,9 @@ impl Config {
             sudo_ttl: 20 * MINUTE,
             confirm_ttl: DAY,
             reset_ttl: 60 * MINUTE,
-            log_in_link_ttl: 15 * MINUTE,
-            log_in_links: false,
-            log_in_providers: Vec::new(),
+            login_link_ttl: 15 * MINUTE,
+            login_links: false,
+            login_providers: Vec::new(),
             change_email_ttl: DAY,
             recovery_ttl: 7 * DAY,
             #[cfg(feature = "passkeys")]
@@ -148,8 +148,8 @@ impl Config {
             address_limit: AddressLimit::default(),
             cookies: CookieSettings::of(app, mfa_trust_ttl),
             survives_renewal: Vec::new(),
-            log_in_path: "/users/log-in".into(),
-            log_in_message: || "You must log in to access this page.",
+            login_path: "/users/log-in".into(),
+            login_message: || "You must log in to access this page.",
             sudo_path: "/users/sudo".into(),
             sudo_message: || "You must confirm it's you to access this page.",
             sudo_form_message: || "Confirm it's you to continue, then send the form again.",
@@ -163,9 +163,9 @@ impl Config {
             device_bound: None,
             argon2: Argon2Params::default(),
             password_workers: std::thread::available_parallelism().map_or(1, usize::from),
-            password_wait: Duration::from_secs(5),
+            password_worker_timeout: Duration::from_secs(5),
             breach_check: None,
-            body_patience: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
             cached_scopes: 10_000,
             #[cfg(feature = "live")]
@@ -246,17 +246,17 @@ impl Config {
 
     /// Sets the lifetime of a login link (default: 15 minutes).
     #[must_use]
-    pub fn log_in_link_ttl(mut self, ttl: Duration) -> Self {
-        self.log_in_link_ttl = ttl;
+    pub fn login_link_ttl(mut self, ttl: Duration) -> Self {
+        self.login_link_ttl = ttl;
         self
     }
 
     /// Sets whether users can log in with a link that is sent by email (default: no). Then every user has a way to log
-    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastWayIn) is
+    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastLoginMethod) is
     /// refused to users without a password.
     #[must_use]
-    pub fn log_in_links(mut self, on: bool) -> Self {
-        self.log_in_links = on;
+    pub fn login_links(mut self, on: bool) -> Self {
+        self.login_links = on;
         self
     }
 
@@ -265,13 +265,13 @@ impl Config {
     ///
     /// ```
     /// # use sigra::{Config, SecretKeyBase};
-    /// let config = Config::new("my_app", SecretKeyBase::generate()?).log_in_providers(["google", "corp"]);
+    /// let config = Config::new("my_app", SecretKeyBase::generate()?).login_providers(["google", "corp"]);
     /// # Ok::<(), sigra::Error>(())
     /// ```
     #[cfg(feature = "oauth")]
     #[must_use]
-    pub fn log_in_providers<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
-        self.log_in_providers = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    pub fn login_providers<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.login_providers = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
         self
     }
 
@@ -389,7 +389,7 @@ impl Config {
     /// Sets the page that asks for a pending second factor (default: `/users/mfa-challenge`), and the flash message
     /// that it shows.
     #[must_use]
-    pub fn mfa_challenge_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn mfa_challenge_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.mfa_challenge_path = path.into();
         self.mfa_challenge_message = message;
         self
@@ -398,7 +398,7 @@ impl Config {
     /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
     /// `/users/settings/mfa`), and the flash message that it shows.
     #[must_use]
-    pub fn mfa_enrollment_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn mfa_enrollment_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.mfa_enrollment_path = path.into();
         self.mfa_enrollment_message = message;
         self
@@ -473,7 +473,7 @@ impl Config {
     /// other than `/`, with `__Secure-` (RFC 6265bis section 4.1.3). A [predictable](SecretKeyBase::is_predictable)
     /// secret is then refused.
     #[must_use]
-    pub fn secure(mut self, secure: bool) -> Self {
+    pub fn secure_cookies(mut self, secure: bool) -> Self {
         self.cookies.secure = secure;
         self
     }
@@ -499,20 +499,20 @@ impl Config {
     ///
     /// ```
     /// # fn configure(config: sigra::Config) -> sigra::Config {
-    /// config.log_in_at("/log-in", || "Log in to continue.")
+    /// config.login_page("/log-in", || "Log in to continue.")
     /// # }
     /// ```
     #[must_use]
-    pub fn log_in_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
-        self.log_in_path = path.into();
-        self.log_in_message = message;
+    pub fn login_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+        self.login_path = path.into();
+        self.login_message = message;
         self
     }
 
     /// Sets the page where users reauthenticate (default: `/users/sudo`), and the flash message for users who are
     /// redirected to it because their authentication is no longer recent.
     #[must_use]
-    pub fn sudo_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn sudo_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.sudo_path = path.into();
         self.sudo_message = message;
         self
@@ -554,15 +554,15 @@ impl Config {
     /// Such a request runs to its end [even if its client disconnects](crate::scope::FetchCurrentScopeLayer), so a body
     /// that never ends would keep it running forever.
     #[must_use]
-    pub fn body_patience(mut self, patience: Duration) -> Self {
-        self.body_patience = patience;
+    pub fn body_timeout(mut self, patience: Duration) -> Self {
+        self.body_timeout = patience;
         self
     }
 
     /// Sets how long a login waits for a free password worker before it gets a 503 (default: 5 seconds).
     #[must_use]
-    pub fn password_wait(mut self, wait: Duration) -> Self {
-        self.password_wait = wait;
+    pub fn password_worker_timeout(mut self, wait: Duration) -> Self {
+        self.password_worker_timeout = wait;
         self
     }
 
@@ -666,7 +666,7 @@ impl Config {
             ("sudo_ttl", Some(self.sudo_ttl)),
             ("confirm_ttl", Some(self.confirm_ttl)),
             ("reset_ttl", Some(self.reset_ttl)),
-            ("log_in_link_ttl", Some(self.log_in_link_ttl)),
+            ("login_link_ttl", Some(self.login_link_ttl)),
             ("change_email_ttl", Some(self.change_email_ttl)),
             ("recovery_ttl", Some(self.recovery_ttl)),
             ("mfa_challenge_ttl", Some(self.sessions.challenge_ttl)),
@@ -674,7 +674,9 @@ impl Config {
         ] {
             check_duration(setting, duration)?;
         }
-        for (setting, duration) in [("password_wait", self.password_wait), ("body_patience", self.body_patience)] {
+        for (setting, duration) in
+            [("password_worker_timeout", self.password_worker_timeout), ("body_timeout", self.body_timeout)]
+        {
             if duration > LONGEST {
                 return Err(ConfigError::Duration(setting));
             }
@@ -812,7 +814,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         assert_eq!(config().check(), Ok(()));
-        assert_eq!(config().secure(true).check(), Ok(()));
+        assert_eq!(config().secure_cookies(true).check(), Ok(()));
     }
 
     #[test]
@@ -842,7 +844,7 @@ mod tests {
             Config::sudo_ttl,
             Config::confirm_ttl,
             Config::reset_ttl,
-            Config::log_in_link_ttl,
+            Config::login_link_ttl,
             Config::change_email_ttl,
             Config::recovery_ttl,
             Config::mfa_challenge_ttl,
@@ -854,9 +856,9 @@ mod tests {
                 assert!(error(&set(config(), time)).ends_with("must be between 1 second and 10 years"));
             }
         }
-        assert_eq!(config().password_wait(Duration::ZERO).check(), Ok(()), "zero means not to wait");
-        assert!(error(&config().password_wait(Duration::MAX)).contains("password_wait"));
-        assert!(error(&config().body_patience(Duration::MAX)).contains("body_patience"));
+        assert_eq!(config().password_worker_timeout(Duration::ZERO).check(), Ok(()), "zero means not to wait");
+        assert!(error(&config().password_worker_timeout(Duration::MAX)).contains("password_worker_timeout"));
+        assert!(error(&config().body_timeout(Duration::MAX)).contains("body_timeout"));
         assert!(error(&config().purge_interval(Duration::MAX)).contains("purge_interval"));
         assert!(error(&config().purge_interval(Duration::ZERO)).contains("purge_interval"));
         assert_eq!(config().purge_interval(None).check(), Ok(()));
@@ -867,7 +869,7 @@ mod tests {
         for secret in ["a".repeat(64), "0123456789".repeat(7), "secret".repeat(11), "Ab1".repeat(30)] {
             let config = Config::new("my_app", SecretKeyBase::new(secret.clone()).expect("long enough"));
             assert_eq!(config.check(), Ok(()), "accepted in development");
-            let message = error(&config.secure(true));
+            let message = error(&config.secure_cookies(true));
             assert!(message.starts_with("the secret key base has too few") && !message.contains(&secret), "{message}");
         }
     }
@@ -888,7 +890,7 @@ mod tests {
         assert!(error(&config().session_cookie(CookieOptions::named("a b"))).contains("not a cookie name"));
         let none = CookieOptions::named("c").same_site(SameSite::None);
         assert!(error(&config().session_cookie(none.clone())).contains("SameSite=None"));
-        assert_eq!(config().secure(true).session_cookie(none).check(), Ok(()));
+        assert_eq!(config().secure_cookies(true).session_cookie(none).check(), Ok(()));
         for path in ["", "users", "/; Domain=example.org", "/\r\nX: y", "/\u{e9}"] {
             let cookie = CookieOptions { path: path.into(), ..CookieOptions::named("c") };
             assert!(error(&config().session_cookie(cookie)).contains("is not a cookie's path"), "{path}");

@@ -9,11 +9,9 @@ use crate::{
     },
     model::{
         checked::Checked,
-        session::SessionId,
         user::{AuthUser, Connection},
         window::Window,
     },
-    sessions::revoke::Revoked,
     sigra::{Sigra, handle},
     store::{self, NewEmailToken, Sent},
 };
@@ -42,7 +40,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ///
     /// async fn link(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<String> {
     ///     let mut tx = sigra.begin().await?;
-    ///     let token = sigra.email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
+    ///     let token = sigra.email_tokens().create_in(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
     ///     tx.commit().await?;
     ///     Ok(format!("https://app.example.com/users/reset-password/{}", *token.encode()))
     /// }
@@ -51,7 +49,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`], [`Error::Random`].
-    pub async fn create(
+    pub async fn create_in(
         self,
         conn: &mut Connection<U>,
         user: &U::Id,
@@ -97,7 +95,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ///
     /// async fn confirm(sigra: &Sigra<User>, token: &EmailToken) -> sigra::Result<bool> {
     ///     let mut tx = sigra.begin().await?;
-    ///     let sent = sigra.email_tokens().take(&mut tx, token, Context::Confirm).await?;
+    ///     let sent = sigra.email_tokens().take_in(&mut tx, token, Context::Confirm).await?;
     ///     let Checked::Valid(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(false) };
     ///     let confirm = sqlx::query("UPDATE users SET confirmed_at = unixepoch() WHERE id = $1").bind(sent.user.id);
     ///     confirm.execute(&mut *tx).await?;
@@ -109,7 +107,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn take(
+    pub async fn take_in(
         self,
         conn: &mut Connection<U>,
         token: &EmailToken,
@@ -128,7 +126,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn lock(
+    pub async fn lock_in(
         self,
         conn: &mut Connection<U>,
         token: &EmailToken,
@@ -145,84 +143,10 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete(self, conn: &mut Connection<U>, user: &U::Id, context: Context<'_>) -> Result<(), Error> {
+    pub async fn delete_in(self, conn: &mut Connection<U>, user: &U::Id, context: Context<'_>) -> Result<(), Error> {
         // Sessions must be announced too, which this function doesn't do.
         debug_assert_ne!(context, Context::Session);
         Ok(store::email_tokens::delete_all::<U>(conn, user, Some(&context.name()), None).await?)
-    }
-
-    /// Ends all access to an account: all sessions or all except one, the tokens that were sent to the user, their
-    /// known and trusted browsers, their personal access tokens, and the access of programs by OAuth. Call it in the
-    /// transaction of a change of password, and [`announce`](crate::session::Sessions::announce) the result after the
-    /// commit. Links to [take the account back](crate::Recovery::recover_in) stay, because a thief may be changing the
-    /// password.
-    ///
-    /// The user's row is locked, so that concurrent calls run one after the other.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then: a request from before
-    /// a password reset must not change the password after it.
-    pub async fn delete_all_in(
-        self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        except: Option<SessionId>,
-    ) -> Result<Revoked, Error> {
-        self.sigra.sessions().end_all_access_in(conn, user, except).await
-    }
-
-    /// Deletes what must end when a logged-in user changes their password, in its transaction: their other sessions,
-    /// their known and trusted browsers, the access of programs by OAuth, and the tokens that were sent to them, except
-    /// links to reset the password. With those, an owner whose session was stolen can get the account back, so a thief
-    /// must not be able to revoke them by changing the password repeatedly. Their personal access tokens stay.
-    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then.
-    pub async fn delete_others_in(
-        self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        kept: SessionId,
-    ) -> Result<Revoked, Error> {
-        self.sigra.sessions().end_other_access_in(conn, user, kept).await
-    }
-
-    /// Deletes what lets somebody into an account that is going to be deleted, in the transaction that schedules it: all
-    /// sessions or all except one, known and trusted browsers, personal access tokens, the access of programs by OAuth,
-    /// and links to change the email address. Links that were sent to the user's email address stay: a thief who
-    /// schedules the deletion repeatedly must not keep the owner from resetting the password.
-    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
-    ///
-    /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
-    /// async fn schedule_deletion(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
-    ///     let mut tx = sigra.begin().await?;
-    ///     sqlx::query("UPDATE users SET is_deleted = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
-    ///     let revoked = sigra.email_tokens().delete_all_but_links_in(&mut tx, &user, None).await?;
-    ///     tx.commit().await?;
-    ///     sigra.sessions().announce(revoked);
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then.
-    pub async fn delete_all_but_links_in(
-        self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        except: Option<SessionId>,
-    ) -> Result<Revoked, Error> {
-        self.sigra.sessions().end_access_before_deletion_in(conn, user, except).await
     }
 
     /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.
@@ -237,7 +161,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// use sigra::token::Context;
     ///
     /// fn small_print(sigra: &sigra::Sigra<User>) -> String {
-    ///     let minutes = sigra.email_tokens().ttl(Context::LogIn).unwrap_or_default().as_secs() / 60;
+    ///     let minutes = sigra.email_tokens().ttl(Context::Login).unwrap_or_default().as_secs() / 60;
     ///     format!("The link works once, for {minutes} minutes.")
     /// }
     /// ```
@@ -248,7 +172,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
             Context::Session => None,
             Context::Confirm => Some(config.confirm_ttl),
             Context::ResetPassword => Some(config.reset_ttl),
-            Context::LogIn => Some(config.log_in_link_ttl),
+            Context::Login => Some(config.login_link_ttl),
             Context::ChangeEmail(_) => Some(config.change_email_ttl),
             Context::Recovery => Some(config.recovery_ttl),
         }

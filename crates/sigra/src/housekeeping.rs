@@ -112,7 +112,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     /// Returns after which time each kind of row of `users_tokens` expires, and what deletes expired ones.
     fn tokens(self) -> [(Duration, Purge<U>); 6] {
         let config = &self.sigra.parts.config;
-        let mailed = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
+        let mailed = [config.confirm_ttl, config.reset_ttl, config.login_link_ttl, config.change_email_ttl];
         tables![
             config.sessions.ttl => sessions::purge,
             mailed.into_iter().max().unwrap_or_default() => email_tokens::purge,

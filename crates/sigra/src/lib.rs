@@ -98,7 +98,7 @@ pub use self::{
         config_error::ConfigError,
         error::{Error, Result},
         keys::{MIN_SECRET_LEN, SecretKeyBase, SecretKeyBaseError},
-        problem::{Audience, Problem},
+        problem::{ClientKind, Problem},
         telemetry,
         token::{self, EmailToken, SessionToken, TokenHash},
     },
@@ -109,7 +109,7 @@ pub use self::{
     model::{
         checked::Checked,
         client::{self, Client},
-        log_in::{LogInMethod, LogInOutcome, RememberMe},
+        log_in::{LoginMethod, LoginOutcome, RememberMe},
         scope::{Scope, Sudo},
         session::{SessionId, SessionRow},
         transaction::Transaction,

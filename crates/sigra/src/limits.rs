@@ -9,7 +9,7 @@
 //! A browser in which a user completed a login is a known browser of theirs for 400 days (OWASP Authentication Cheat
 //! Sheet, "device cookies"): its cookie `_my_app_device` has a random token, and a row of `users_tokens` has the
 //! token's hash. The token logs nobody in. A user has at most 16 known browsers. They are forgotten when you [delete
-//! all tokens of the user](crate::EmailTokens::delete_all_in), as with a new password, when you [forget
+//! all tokens of the user](crate::session::Sessions::end_all_access_in), as with a new password, when you [forget
 //! them](crate::KnownBrowsers::delete_all_in), as when you log the user out everywhere, and when the user is deleted. A
 //! new email address changes nothing: the row refers to the user.
 //!
@@ -160,8 +160,8 @@ impl<U: AuthUser> Limits<'_, U> {
             return attempt.await;
         }
         let known = self.sigra.known_browser(session, user).await?;
-        let strangers = self.log_in_key(account);
-        let counted = self.count_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await?;
+        let strangers = self.login_key(account);
+        let counted = self.count_browser(Limit::LOGIN, "log in", known.as_ref(), &strangers).await?;
         let (written, result) = tokio::join!(counted.commit(), attempt);
         written?;
         result
@@ -173,16 +173,16 @@ impl<U: AuthUser> Limits<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn forget_log_ins(self, session: &CookieSession, account: &str, user: &U::Id) -> Result<(), Error> {
-        transact!(self.sigra, conn => self.forget_log_ins_in(conn, session, account, user).await)
+    pub async fn forget_logins(self, session: &CookieSession, account: &str, user: &U::Id) -> Result<(), Error> {
+        transact!(self.sigra, conn => self.forget_logins_in(conn, session, account, user).await)
     }
 
-    /// Like [`forget_log_ins`](Self::forget_log_ins), but in the host's own transaction, as for a new password.
+    /// Like [`forget_logins`](Self::forget_logins), but in the host's own transaction, as for a new password.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn forget_log_ins_in(
+    pub async fn forget_logins_in(
         self,
         conn: &mut Connection<U>,
         session: &CookieSession,
@@ -195,7 +195,7 @@ impl<U: AuthUser> Limits<'_, U> {
             false => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?,
         };
         let own = known.as_ref().map(|known| self.known_key("log in", known));
-        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| self.log_in_key(account))).await?;
+        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| self.login_key(account))).await?;
         store::attempts::forget::<U::Database>(conn, &self.all_known_key("log in", user)).await?;
         Ok(())
     }
@@ -272,10 +272,10 @@ impl<U: AuthUser> Limits<'_, U> {
 
     /// Uses up the free login attempts, so that the next one must wait.
     #[cfg(feature = "testing")]
-    pub(crate) async fn exhaust_log_ins(self, account: &str) -> Result<(), Error> {
+    pub(crate) async fn exhaust_logins(self, account: &str) -> Result<(), Error> {
         let mut conn = self.sigra.pool().acquire().await?;
-        for _ in 0..Limit::LOG_IN.free {
-            self.attempt(&mut conn, Limit::LOG_IN, &self.log_in_key(account)).await?;
+        for _ in 0..Limit::LOGIN.free {
+            self.attempt(&mut conn, Limit::LOGIN, &self.login_key(account)).await?;
         }
         Ok(())
     }
@@ -329,7 +329,7 @@ const STRANGERS: &str = "";
 impl<U: AuthUser> Limits<'_, U> {
     /// Returns the key of login attempts. It has one part more than the keys of
     /// [`Limits::check`](crate::limits::Limits::check), so that it differs from every purpose of the host.
-    fn log_in_key(self, account: &str) -> [u8; 32] {
+    fn login_key(self, account: &str) -> [u8; 32] {
         self.key(&["log in", STRANGERS, account])
     }
 

@@ -71,7 +71,7 @@ impl<U: AuthUser> Recovery<'_, U> {
         store::users::lock::<U>(&mut *conn, user).await?;
         self.sigra.mfa().delete_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
         self.unlink_all(conn, user, client).await?;
-        self.sigra.email_tokens().delete_all_in(conn, user, None).await
+        self.sigra.sessions().end_all_access_in(conn, user, None).await
     }
 
     /// Uses a [recovery](Context::Recovery) link up, and undoes what happened after it was sent. The link is in the
@@ -95,20 +95,20 @@ impl<U: AuthUser> Recovery<'_, U> {
         token: &EmailToken,
         client: &Client,
     ) -> Result<Checked<Recovered<U>>, Error> {
-        let sent = self.sigra.email_tokens().take(conn, token, Context::Recovery).await?;
+        let sent = self.sigra.email_tokens().take_in(conn, token, Context::Recovery).await?;
         let Checked::Valid(sent) = sent else { return Ok(Checked::Invalid) };
         let user = sent.user.id();
         self.sigra.mfa().delete_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
         self.unlink_all(conn, &user, client).await?;
         store::email_tokens::delete_recovery_tokens_after::<U>(conn, &user, sent.at).await?;
-        let revoked = self.sigra.email_tokens().delete_all_in(conn, &user, None).await?;
-        self.sigra.audit().record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
+        let revoked = self.sigra.sessions().end_all_access_in(conn, &user, None).await?;
+        self.sigra.audit().record_in(conn, &own_event(audit::ACCOUNT_RECOVERED, &user, client)).await?;
         Ok(Checked::Valid(Recovered { sent, revoked }))
     }
 
     async fn unlink_all(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<(), Error> {
         if store::identities::delete_all::<U>(&mut *conn, user).await? > 0 {
-            self.sigra.audit().record(conn, &own_event(audit::IDENTITY_UNLINKED, user, client)).await?;
+            self.sigra.audit().record_in(conn, &own_event(audit::IDENTITY_UNLINKED, user, client)).await?;
         }
         Ok(())
     }

@@ -186,7 +186,7 @@ impl<U: AuthUser> Sigra<U> {
         let parts = Parts {
             cookies: Cookies::new(&config.cookies, &config.secrets, &config.clock),
             own_origins: OwnOrigins::new(&config.cookies.trusted_origins)?,
-            passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
+            passwords: Passwords::new(config.argon2, config.password_workers, config.password_worker_timeout)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             #[cfg(feature = "oauth-server")]
             addresses_of_programs: Addresses::new(config.rate_limits.then_some(config.address_limit)),
@@ -258,7 +258,7 @@ impl<U: AuthUser> Sigra<U> {
         let passkeys = config.relying_party.is_some();
         #[cfg(not(feature = "passkeys"))]
         let passkeys = false;
-        store::OtherWays { links: config.log_in_links, passkeys, providers: &config.log_in_providers }
+        store::OtherWays { links: config.login_links, passkeys, providers: &config.login_providers }
     }
 
     /// Returns the current time, by the [clock](Config::clock) that every age is measured with.
@@ -291,7 +291,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::PasswordWorkersBusy`] if no worker becomes free [in time](Config::password_wait).
+    /// [`Error::PasswordWorkersBusy`] if no worker becomes free [in time](Config::password_worker_timeout).
     #[tracing::instrument(level = "debug", name = "sigra.verify_password", skip_all)]
     pub async fn verify_password(&self, user: Option<&U>, password: &Password) -> Result<Verification, Error> {
         let stored = user.and_then(AuthUser::hashed_password);
@@ -319,7 +319,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::PasswordWorkersBusy`] if no worker becomes free [in time](Config::password_wait).
+    /// [`Error::PasswordWorkersBusy`] if no worker becomes free [in time](Config::password_worker_timeout).
     pub async fn hash_password(&self, password: &Password) -> Result<HashedPassword, Error> {
         self.parts.passwords.hash(password).await
     }

@@ -30,7 +30,7 @@ pub mod prelude {
     };
     pub use serde::{Deserialize, Serialize};
     pub use sigra::{
-        Audience, Client, Config, CookieSession, Flash, HashedPassword, LogInMethod, Password, Problem, RememberMe,
+        Client, ClientKind, Config, CookieSession, Flash, HashedPassword, LoginMethod, Password, Problem, RememberMe,
         Scope, SecretKeyBase, SessionId, Sigra, Sudo, Verification,
         config::{Argon2Params, CookieOptions, SameSite},
     };

@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope, Sigra, Verification,
+    CookieSession, HashedPassword, LoginMethod, LoginOutcome, Password, RememberMe, Scope, Sigra, Verification,
 };
 use tokio::net::TcpListener;
 
@@ -102,7 +102,7 @@ async fn log_in(
     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
     if let (Verification::Valid, Some(user)) = (sigra.verify_password(user.as_ref(), &form.password).await?, user)
-        && sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? == LogInOutcome::Complete
+        && sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? == LoginOutcome::Complete
     {
         return Ok(Redirect::to("/"));
     }

@@ -10,7 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Config, CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope, SecretKeyBase,
+    Config, CookieSession, HashedPassword, LoginMethod, LoginOutcome, Password, RememberMe, Scope, SecretKeyBase,
     Sigra, Verification,
 };
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
@@ -50,10 +50,10 @@ async fn log_in(
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-        (_, Some(user)) => match sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? {
-            LogInOutcome::Complete => Ok(Redirect::to("/dashboard")),
+        (_, Some(user)) => match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
+            LoginOutcome::Complete => Ok(Redirect::to("/dashboard")),
             // This can't happen here, because users can't add a second factor.
-            LogInOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),
+            LoginOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),
         },
     }
 }

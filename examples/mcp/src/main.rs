@@ -14,7 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Config, CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, Permission, RememberMe, SecretKeyBase,
+    Config, CookieSession, HashedPassword, LoginMethod, LoginOutcome, Password, Permission, RememberMe, SecretKeyBase,
     Sigra, Verification, bearer::PermissionList, oauth_server::AuthorizationServer,
 };
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
@@ -48,11 +48,11 @@ impl Permission for ReadProjects {
 }
 
 fn config(url: &str) -> sigra::Result<Config> {
-    let server = AuthorizationServer::new(url).resource(format!("{url}/mcp")).register_clients(1000);
+    let server = AuthorizationServer::new(url).resource(format!("{url}/mcp")).max_registered_clients(1000);
     // Store the secret in your own application: with a new one, every restart logs everyone out.
-    let config = Config::new("example", SecretKeyBase::generate()?).log_in_at("/log-in", || "Log in first.");
+    let config = Config::new("example", SecretKeyBase::generate()?).login_page("/log-in", || "Log in first.");
     // To give a program access takes a recent login.
-    let config = config.sudo_at("/log-in", || "Log in again.");
+    let config = config.sudo_page("/log-in", || "Log in again.");
     Ok(config.permissions(PermissionList::new().with::<ReadProjects>()).oauth_server(server))
 }
 
@@ -74,10 +74,10 @@ async fn log_in(
         (_, Some(user)) => {
             // The page that asks for access, which required the login.
             let next = session.take_return_to();
-            match sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? {
-                LogInOutcome::Complete => Ok(Redirect::to(next.as_ref().map_or("/", |path| path.as_str()))),
+            match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
+                LoginOutcome::Complete => Ok(Redirect::to(next.as_ref().map_or("/", |path| path.as_str()))),
                 // This can't happen here, because users can't add a second factor.
-                LogInOutcome::SecondFactorPending => Ok(Redirect::to("/log-in")),
+                LoginOutcome::SecondFactorPending => Ok(Redirect::to("/log-in")),
             }
         }
     }

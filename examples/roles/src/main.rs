@@ -16,7 +16,7 @@ use axum::{
     routing::get,
 };
 use sigra::{
-    CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, Problem, RememberMe, Scope, Sigra, Verification,
+    CookieSession, HashedPassword, LoginMethod, LoginOutcome, Password, Problem, RememberMe, Scope, Sigra, Verification,
 };
 use tokio::net::TcpListener;
 
@@ -89,7 +89,7 @@ async fn log_in(
     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
     if let (Verification::Valid, Some(user)) = (sigra.verify_password(user.as_ref(), &form.password).await?, user)
-        && sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? == LogInOutcome::Complete
+        && sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? == LoginOutcome::Complete
     {
         return Ok(Redirect::to("/"));
     }

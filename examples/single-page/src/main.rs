@@ -19,7 +19,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, Problem, RememberMe, Scope, Sigra, Verification,
+    CookieSession, HashedPassword, LoginMethod, LoginOutcome, Password, Problem, RememberMe, Scope, Sigra, Verification,
 };
 use tokio::net::TcpListener;
 use tower_http::cors::CorsLayer;
@@ -68,9 +68,9 @@ async fn log_in(
     let (Verification::Valid, Some(user)) = (sigra.verify_password(user.as_ref(), &sent.password).await?, user) else {
         return Ok(Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials").into_response());
     };
-    Ok(match sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::Yes).await? {
-        LogInOutcome::Complete => Json(Me { email: user.email }).into_response(),
-        LogInOutcome::SecondFactorPending => {
+    Ok(match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::Yes).await? {
+        LoginOutcome::Complete => Json(Me { email: user.email }).into_response(),
+        LoginOutcome::SecondFactorPending => {
             Problem::new(StatusCode::UNAUTHORIZED).code("second_factor_required").into_response()
         }
     })

@@ -5,17 +5,17 @@ use crate::plan::choices::{Choices, Database};
 
 /// Prefixes of paths, and the feature that these files belong to.
 const OF_FEATURES: &[(&str, &str)] = &[
-    ("src/accounts/log_in_link.rs", "magic_link"),
-    ("src/web/api/log_in_link.rs", "magic_link"),
-    ("src/web/pages/log_in_link.rs", "magic_link"),
-    ("tests/integration/user_log_in_link.rs", "magic_link"),
+    ("src/accounts/login_link.rs", "magic_link"),
+    ("src/web/api/login_link.rs", "magic_link"),
+    ("src/web/pages/login_link.rs", "magic_link"),
+    ("tests/integration/user_login_link.rs", "magic_link"),
     ("src/accounts/identities.rs", "oauth"),
     ("src/config/providers.rs", "oauth"),
     ("src/web/api/oauth.rs", "oauth"),
-    ("src/web/pages/log_in_methods.rs", "oauth"),
+    ("src/web/pages/login_methods.rs", "oauth"),
     ("src/web/pages/oauth.rs", "oauth"),
     ("templates/link_identity.html", "oauth"),
-    ("templates/log_in_methods.html", "oauth"),
+    ("templates/login_methods.html", "oauth"),
     ("templates/partials/providers.html", "oauth"),
     ("templates/provider_", "oauth"),
     ("tests/integration/oauth.rs", "oauth"),

@@ -19,7 +19,7 @@ mod language;
 // </languages>
 mod log_in;
 // <magic_link>
-mod log_in_link;
+mod login_link;
 // </magic_link>
 mod mail_limit;
 mod mail_link;

@@ -69,7 +69,7 @@ pub fn state(settings: Settings, pool: Pool) -> Result<AppState, StartError> {
     languages::check()?;
     // </languages>
     let sigra = Sigra::new(user_auth::configure(settings.sigra.clone()), pool)?;
-    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
+    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.with_outbox(sigra.outbox());
     let accounts = Accounts::new(sigra.clone(), mailer, settings.public_url.clone(), policy(&settings));
     Ok(AppState::new(accounts, sigra, settings))
 }

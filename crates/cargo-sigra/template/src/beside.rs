@@ -93,7 +93,7 @@ fn settings() -> Result<Settings, SettingsError> {
 /// Puts the routes of accounts beside an application's own.
 pub fn beside(own: Router, accounts: Router, state: &AppState) -> Router {
     // Handlers that take no scope accept requests of every origin, as before.
-    let own = own.layer(state.sigra.fetch_current_scope().only_where_asked());
+    let own = own.layer(state.sigra.fetch_current_scope().on_demand());
     let by_path = from_fn_with_state((accounts, state.settings.app_env), by_path);
     Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))
 }

@@ -153,7 +153,7 @@ impl Settings {
         // </passkeys>
         // <oauth>
         let providers = providers::providers(env, prod)?;
-        let sigra = sigra.log_in_providers(providers.iter().map(Provider::name));
+        let sigra = sigra.login_providers(providers.iter().map(Provider::name));
         // </oauth>
         // <oauth_server>
         let sigra = sigra.oauth_server(oauth_server::authorization_server(&public_url, &mut warnings));
@@ -228,7 +228,7 @@ fn library_config(env: &Variables, app_env: AppEnv, public_url: &Url) -> Result<
     let prod = app_env == AppEnv::Prod;
     let mut config = Config::new("my_app", secret::secret_key_base(env, app_env)?)
         .older_secrets(secret::older_secrets(env)?)
-        .secure(prod)
+        .secure_cookies(prod)
         .cookie_domain(env.text("COOKIE_DOMAIN")?)
         .trusted_origins(trusted_origins(env, public_url)?)
         .trusted_proxies(trusted_proxies(env)?)
@@ -238,7 +238,7 @@ fn library_config(env: &Variables, app_env: AppEnv, public_url: &Url) -> Result<
         // </mfa>
         // <magic_link>
         // Every user can log in with a link, so they can remove any other way.
-        .log_in_links(true)
+        .login_links(true)
         // </magic_link>
         .session_ttl(env.seconds("SESSION_TTL")?.unwrap_or(DEFAULT_SESSION_TTL))
         .session_idle_timeout(env.seconds("SESSION_IDLE_TIMEOUT")?);

@@ -119,7 +119,7 @@ async fn finish_work(state: &AppState) {
         mailer.settle().await;
     };
     if tokio::time::timeout(LAST_WORK, last_work).await.is_err() {
-        let mails = mailer.leave().await;
+        let mails = mailer.release_unsent().await;
         tracing::warn!(mails, "some emails were not sent before the shutdown: the next start sends them");
     }
 }

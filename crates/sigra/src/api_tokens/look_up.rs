@@ -111,7 +111,7 @@ impl<U: AuthUser> Sigra<U> {
                     }
                 };
                 if let Some(event) = event {
-                    sigra.audit().record(conn, &event.of(user.clone()).from(&Client::default())).await?;
+                    sigra.audit().record_in(conn, &event.of(user.clone()).from(&Client::default())).await?;
                 }
                 Ok(())
             })?;

@@ -74,7 +74,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
             let event = own_event(audit::API_TOKEN_CREATED, &user, client);
             let permissions = token.permissions.to_string();
             let event = event.with(json!({ "token": token.id, "name": token.name, "permissions": permissions }));
-            self.sigra.audit().record(tx, &event).await?;
+            self.sigra.audit().record_in(tx, &event).await?;
             if let Some(also) = also.take() {
                 also(tx, &token).await?;
             }
@@ -130,7 +130,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
         let revoked = transact!(self.sigra, conn => {
             let Some(name) = store::api_tokens::delete::<U>(conn, &user, id).await? else { return Ok(false) };
             let event = own_event(audit::API_TOKEN_REVOKED, &user, client).with(json!({ "token": id, "name": name }));
-            self.sigra.audit().record(conn, &event).await?;
+            self.sigra.audit().record_in(conn, &event).await?;
             Ok(true)
         })?;
         self.sigra.parts.cache.forget(&id);
@@ -172,7 +172,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
 
     /// Returns whether a user with these tokens can create another one.
     #[must_use]
-    pub fn may_create(self, tokens: &[ApiToken]) -> bool {
+    pub fn can_create(self, tokens: &[ApiToken]) -> bool {
         let now = self.sigra.now();
         let live = tokens.iter().filter(|token| !token.is_expired(now)).count();
         live < self.sigra.parts.config.api_tokens_per_user

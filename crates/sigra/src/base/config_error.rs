@@ -17,7 +17,7 @@ pub enum ConfigError {
     /// A duration that is zero, or so long that it may overflow.
     #[error("`Config::{0}` must be between 1 second and 10 years")]
     Duration(&'static str),
-    /// A secret that can be guessed, with cookies that are [`Secure`](crate::Config::secure).
+    /// A secret that can be guessed, with cookies that are [`Secure`](crate::Config::secure_cookies).
     #[error(
         "the secret key base has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
     )]
@@ -44,7 +44,9 @@ pub enum ConfigError {
     #[error("two cookies are named `{0}`: give them different names")]
     SameCookieName(String),
     /// `SameSite=None` without `Secure`.
-    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn on `Config::secure`")]
+    #[error(
+        "the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn on `Config::secure_cookies`"
+    )]
     SameSiteNone(String),
     /// No password workers, or more than any machine has cores for.
     #[error(
@@ -90,7 +92,7 @@ pub enum ConfigError {
     ProviderName(String),
     /// Two providers with the same name.
     #[cfg(feature = "oauth")]
-    #[error("two providers are named `{0}`: rename one of them with `Provider::named`")]
+    #[error("two providers are named `{0}`: rename one of them with `Provider::with_name`")]
     SameProvider(String),
     /// An origin that no browser binds sessions to.
     #[cfg(feature = "device-bound")]
@@ -106,7 +108,9 @@ pub enum ConfigError {
     BindingPath(String),
     /// Device-bound sessions without `Secure` cookies.
     #[cfg(feature = "device-bound")]
-    #[error("browsers bind sessions over HTTPS only: turn on `Config::secure`, or don't set `Config::device_bound`")]
+    #[error(
+        "browsers bind sessions over HTTPS only: turn on `Config::secure_cookies`, or don't set `Config::device_bound`"
+    )]
     BindingNotSecure,
     /// A setting of a provider that can't be right.
     #[cfg(feature = "oauth")]

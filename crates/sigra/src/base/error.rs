@@ -28,7 +28,7 @@ pub(crate) struct Failed {
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
-/// | [`LastWayIn`](Error::LastWayIn), `TooManyPasskeys` with the feature passkeys, `TooManyApiTokens` with the feature api-tokens, `TooManyPrograms` with the feature oauth-server | 409 |
+/// | [`LastLoginMethod`](Error::LastLoginMethod), `TooManyPasskeys` with the feature passkeys, `TooManyApiTokens` with the feature api-tokens, `TooManyPrograms` with the feature oauth-server | 409 |
 /// | `ApiToken` with the feature api-tokens | 422 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption), [`IsolationLevel`](Error::IsolationLevel) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
@@ -50,7 +50,7 @@ pub enum Error {
     /// The host's own transaction isn't `READ COMMITTED`, so a change of password could miss a simultaneous login.
     #[error("the transaction is {0}: begin it with Sigra::begin, or with BEGIN ISOLATION LEVEL READ COMMITTED")]
     IsolationLevel(String),
-    /// No password worker became free within [`Config::password_wait`](crate::Config::password_wait).
+    /// No password worker became free within [`Config::password_worker_timeout`](crate::Config::password_worker_timeout).
     #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
     PasswordWorkersBusy,
     /// There were too many attempts.
@@ -126,7 +126,7 @@ pub enum Error {
     NoUserCode,
     /// The user has no other way to log in.
     #[error("it is the user's last way to log in: let them set a password first, or add another way")]
-    LastWayIn,
+    LastLoginMethod,
     /// A secret could not be encrypted.
     #[error("a secret could not be encrypted")]
     Encryption,
@@ -188,7 +188,7 @@ impl Error {
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED),
             Self::SecondFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED),
             Self::OtherFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::OTHER_FACTOR_REQUIRED),
-            Self::LastWayIn => Problem::new(StatusCode::CONFLICT).code(code::LAST_WAY_IN),
+            Self::LastLoginMethod => Problem::new(StatusCode::CONFLICT).code(code::LAST_LOGIN_METHOD),
             #[cfg(feature = "passkeys")]
             Self::TooManyPasskeys { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_PASSKEYS),
             #[cfg(feature = "api-tokens")]
@@ -318,7 +318,7 @@ mod tests {
             (Error::EntryName("a b".to_owned()), "`EntryName`"),
             (Error::Json(json), "`Json`"),
             (Error::PasswordHash(argon2::Error::SaltTooShort), "`PasswordHash`"),
-            (Error::LastWayIn, "`LastWayIn`"),
+            (Error::LastLoginMethod, "`LastLoginMethod`"),
             (Error::Encryption, "`Encryption`"),
             (Error::Random, "`Random`"),
             #[cfg(feature = "oauth-server")]

@@ -23,7 +23,7 @@ pub(crate) mod code {
     pub const INVALID_REQUEST: &str = "invalid_request";
     #[cfg(feature = "api-tokens")]
     pub const INVALID_TOKEN: &str = "invalid_token";
-    pub const LAST_WAY_IN: &str = "last_way_in";
+    pub const LAST_LOGIN_METHOD: &str = "last_login_method";
     pub const NO_SECOND_FACTOR_PENDING: &str = "no_second_factor_pending";
     pub const OTHER_FACTOR_REQUIRED: &str = "other_factor_required";
     pub const RATE_LIMITED: &str = "rate_limited";
@@ -117,10 +117,10 @@ impl Problem {
     /// use sigra::Problem;
     ///
     /// let problem = Problem::too_many_requests(Duration::from_millis(11_500));
-    /// assert_eq!(problem.wait(), Some(Duration::from_secs(12)));
+    /// assert_eq!(problem.retry_after(), Some(Duration::from_secs(12)));
     /// ```
     #[must_use]
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after.map(|wait| Duration::from_secs(wait.as_millis().div_ceil(1000) as u64))
     }
 
@@ -162,8 +162,8 @@ impl Problem {
 
     /// Returns the header `Retry-After`, in whole seconds. `None` if there is nothing to wait for.
     #[must_use]
-    pub fn retry_after(&self) -> Option<HeaderValue> {
-        self.wait().map(|wait| HeaderValue::from(wait.as_secs()))
+    pub fn retry_after_header(&self) -> Option<HeaderValue> {
+        self.retry_after().map(|wait| HeaderValue::from(wait.as_secs()))
     }
 
     /// Returns the response as `application/problem+json`.
@@ -192,7 +192,7 @@ fn in_words(wait: Duration) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, self.title()).into_response();
-        if let Some(retry_after) = self.retry_after() {
+        if let Some(retry_after) = self.retry_after_header() {
             response.headers_mut().insert(header::RETRY_AFTER, retry_after);
         }
         response.extensions_mut().insert(self);
@@ -203,25 +203,25 @@ impl IntoResponse for Problem {
 /// The kind of client that sent a request, which decides what it can display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a request comes from a browser or from a program")]
-pub enum Audience {
+pub enum ClientKind {
     /// A person with a browser, who gets pages and redirects.
     Browser,
     /// A program, which gets statuses and JSON.
     Program,
 }
 
-impl Audience {
+impl ClientKind {
     /// Returns the audience, by `Accept` and, if that doesn't tell, by `Sec-Fetch-Mode`. A request with a bearer token
     /// comes from a program.
     ///
     /// ```
     /// use axum::http::{HeaderMap, HeaderValue};
-    /// use sigra::Audience;
+    /// use sigra::ClientKind;
     ///
     /// let mut headers = HeaderMap::new();
-    /// assert_eq!(Audience::of(&headers), Audience::Browser);
+    /// assert_eq!(ClientKind::of(&headers), ClientKind::Browser);
     /// headers.insert("accept", HeaderValue::from_static("application/json"));
-    /// assert_eq!(Audience::of(&headers), Audience::Program);
+    /// assert_eq!(ClientKind::of(&headers), ClientKind::Program);
     /// ```
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {

@@ -44,7 +44,7 @@ pub enum Context<'a> {
     /// A link that resets a password.
     ResetPassword,
     /// A link that logs in.
-    LogIn,
+    Login,
     /// A link that changes the email address. The value is the current one.
     ChangeEmail(&'a str),
     /// A link that [recovers an account](crate::Recovery::recover_in), for a user who is told of a change that they
@@ -60,7 +60,7 @@ impl<'a> Context<'a> {
             Self::Session => "session".into(),
             Self::Confirm => "confirm".into(),
             Self::ResetPassword => "reset_password".into(),
-            Self::LogIn => "login".into(),
+            Self::Login => "login".into(),
             Self::ChangeEmail(current) => format!("change:{current}").into(),
             Self::Recovery => "recovery".into(),
         }

@@ -375,13 +375,13 @@ impl CookieSession {
     /// # Errors
     ///
     /// [`Error::Json`].
-    pub fn try_cookies(&self) -> Result<(), Error> {
+    pub fn probe_cookies(&self) -> Result<(), Error> {
         if self.has_cookies() { Ok(()) } else { self.put(TRIAL, &true) }
     }
 
     /// Returns whether the browser sent any cookie of the library, valid or not.
     ///
-    /// If a browser [got one](Self::try_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies over
+    /// If a browser [got one](Self::probe_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies over
     /// plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
     #[must_use]
     pub fn has_cookies(&self) -> bool {

@@ -150,17 +150,17 @@ impl Mailer {
     /// use sigra::mail::{MailError, Mailer};
     ///
     /// fn mailer(sigra: &sigra::Sigra<User>) -> Result<Mailer, MailError> {
-    ///     Ok(Mailer::from_url("smtp://localhost:2525", "MyApp <hello@example.com>")?.kept_in(sigra.outbox()))
+    ///     Ok(Mailer::from_url("smtp://localhost:2525", "MyApp <hello@example.com>")?.with_outbox(sigra.outbox()))
     /// }
     /// ```
     #[must_use]
-    pub fn kept_in(self, outbox: Outbox) -> Self {
+    pub fn with_outbox(self, outbox: Outbox) -> Self {
         self.0.outbox.get_or_init(|| outbox);
         self.ensure_rounds();
         self
     }
 
-    /// Sends an email when a transaction commits, and never if it doesn't. With [`kept_in`](Self::kept_in) in the same
+    /// Sends an email when a transaction commits, and never if it doesn't. With [`with_outbox`](Self::with_outbox) in the same
     /// database, the email is a row of the transaction, so it is sent even if the process ends right after the commit.
     ///
     /// For every email that reports a change in the transaction, or contains a token that the transaction creates.
@@ -176,7 +176,7 @@ impl Mailer {
     ///
     /// async fn send_link(sigra: &Sigra<User>, mailer: &Mailer, user: &User) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
-    ///     let token = sigra.email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
+    ///     let token = sigra.email_tokens().create_in(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
     ///     let link = format!("https://app.example.com/users/reset-password/{}", *token.encode());
     ///     mailer.send_in(&mut tx, Mail::new(&user.email, "Set a new password", link)).await?;
     ///     tx.commit().await
@@ -220,7 +220,7 @@ impl Mailer {
     /// response can't measure it either. [`settle`](Self::settle) ends the delay.
     ///
     /// Until it begins, the work is in memory only: if the process is killed, nothing is written and no email is sent.
-    pub fn deliver<E>(&self, work: impl Future<Output = Result<(), E>> + Send + 'static)
+    pub fn defer<E>(&self, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: fmt::Display + Send + 'static,
     {
@@ -242,9 +242,9 @@ impl Mailer {
     }
 
     /// Releases all unsent emails to other processes, or to the next start. Call it last, before the process ends.
-    /// Returns how many emails were left; without an [outbox](Self::kept_in), these are lost. Work that was
-    /// [delivered](Self::deliver) and hasn't run yet is lost in any case, and logged.
-    pub async fn leave(&self) -> usize {
+    /// Returns how many emails were left; without an [outbox](Self::with_outbox), these are lost. Work that was
+    /// [deferred](Self::defer) and hasn't run yet is lost in any case, and logged.
+    pub async fn release_unsent(&self) -> usize {
         let Some(outbox) = self.0.outbox.get() else { return self.0.mails.len() + self.0.works.len() };
         if !self.0.works.is_empty() {
             let works = self.0.works.len();
@@ -284,7 +284,7 @@ impl Mailer {
     /// Sends an email, and keeps it in the outbox until then.
     async fn keep_and_send(&self, mail: &Mail) {
         let Some(outbox) = self.0.outbox.get() else { return self.send_from_memory(mail).await };
-        // Noted before it is kept, so that a concurrent `leave` releases it too.
+        // Noted before it is kept, so that a concurrent `release_unsent` releases it too.
         let id = Uuid::now_v7();
         self.held().insert(id);
         match outbox.put(id, mail, HOLD).await {
@@ -307,7 +307,7 @@ impl Mailer {
     /// Sends an email that this process holds, in the background, unless it does already. If the queue is full, a later
     /// round takes it over.
     fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail, retries: &'static [Duration]) {
-        // Noted before the task starts, so that a concurrent `leave` releases it too.
+        // Noted before the task starts, so that a concurrent `release_unsent` releases it too.
         let mut held = self.held();
         if self.has_left() || self.0.mails.len() >= QUEUE || !held.insert(id) {
             return;
@@ -371,7 +371,7 @@ impl Mailer {
                 self.take_up(outbox, kept).await?;
             }
         }
-        // A concurrent `leave` may have released them before they were held.
+        // A concurrent `release_unsent` may have released them before they were held.
         if self.has_left() { outbox.release(&touched).await } else { Ok(()) }
     }
 
@@ -558,7 +558,7 @@ mod tests {
         let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
         for _ in 0..20 {
             let began = began.clone();
-            mailer.deliver(async move {
+            mailer.defer(async move {
                 began.send(begun.elapsed()).expect("a receiver");
                 Ok::<_, MailError>(())
             });
@@ -577,7 +577,7 @@ mod tests {
     async fn settling_ends_the_random_delay() {
         let (mailer, begun, is_done) = (mailer(), Instant::now(), Arc::new(AtomicBool::new(false)));
         let done = is_done.clone();
-        mailer.deliver(async move {
+        mailer.defer(async move {
             done.store(true, Ordering::SeqCst);
             Ok::<_, MailError>(())
         });
@@ -601,7 +601,7 @@ mod tests {
         let mailer = mailer();
         let clone = mailer.clone();
         let rows = Arc::<FakeRows>::default();
-        let mailer = mailer.kept_in(rows.outbox());
+        let mailer = mailer.with_outbox(rows.outbox());
         assert!(clone.0.outbox.get().is_some() && mailer.0.outbox.get().is_some());
     }
 
@@ -620,8 +620,8 @@ mod tests {
     #[tokio::test]
     async fn a_mailer_that_has_left_takes_nothing_over() {
         let (mailer, rows, _listener) = stuck_mailer(3).await;
-        let mailer = mailer.kept_in(rows.outbox());
-        assert_eq!(mailer.leave().await, 0);
+        let mailer = mailer.with_outbox(rows.outbox());
+        assert_eq!(mailer.release_unsent().await, 0);
         mailer.go_round(&rows.outbox()).await.expect("a round");
         assert_eq!((mailer.0.mails.len(), rows.waiting.lock().expect("no panic").len()), (0, 3));
     }
@@ -637,7 +637,7 @@ mod tests {
         assert_eq!(mailer.0.mails.len(), QUEUE);
         let is_done = Arc::new(AtomicBool::new(false));
         let done = is_done.clone();
-        mailer.deliver(async move {
+        mailer.defer(async move {
             done.store(true, Ordering::SeqCst);
             Ok::<_, MailError>(())
         });

@@ -88,7 +88,7 @@ impl Outbox {
 
 impl<U: AuthUser> Sigra<U> {
     /// Returns the outbox that keeps the emails of a [`Mailer`](super::Mailer) until they are sent: in
-    /// `outgoing_mails`, encrypted like all secrets. See [`Mailer::kept_in`](super::Mailer::kept_in).
+    /// `outgoing_mails`, encrypted like all secrets. See [`Mailer::with_outbox`](super::Mailer::with_outbox).
     #[must_use]
     pub fn outbox(&self) -> Outbox {
         Outbox(Arc::new(self.clone()))

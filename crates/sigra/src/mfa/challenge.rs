@@ -107,7 +107,7 @@ impl<U: AuthUser> Mfa<'_, U> {
                 self.sigra.trusted_browsers().trust_in(tx, session, scope, factor.kind()).await?;
             }
             let audit = audit::own_event(event, &user, &session.client());
-            self.sigra.audit().record(tx, &audit.with(serde_json::json!({ "second_factor": factor.name() }))).await?;
+            self.sigra.audit().record_in(tx, &audit.with(serde_json::json!({ "second_factor": factor.name() }))).await?;
             self.sigra.renew_session_with(tx, session, scope, Some(Proof::SecondFactor(factor.kind()))).await?;
             self.sigra.remember_browser_with(tx, session, &user, Some(self.sigra.now())).await?;
             if let Some(also) = also.take() {
@@ -229,7 +229,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         let user = scope.user().id();
         tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = %user);
         let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());
-        transact!(self.sigra, conn => self.sigra.audit().record(conn, &event).await)
+        transact!(self.sigra, conn => self.sigra.audit().record_in(conn, &event).await)
     }
 }
 

@@ -253,7 +253,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         store::backup_codes::delete::<U>(&mut *conn, user).await?;
         for (was_there, event) in [(had_totp, audit::TOTP_DISABLED), (had_passkeys, audit::PASSKEY_REMOVED)] {
             if was_there {
-                self.sigra.audit().record(&mut *conn, &audit::own_event(event, user, client)).await?;
+                self.sigra.audit().record_in(&mut *conn, &audit::own_event(event, user, client)).await?;
             }
         }
         Ok(())
@@ -270,7 +270,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         proof: Option<Proof>,
     ) -> Result<(), Error> {
         let user = scope.user().id();
-        self.sigra.audit().record(tx, &event).await?;
+        self.sigra.audit().record_in(tx, &event).await?;
         store::browsers::delete::<U>(tx, BrowserKind::Trusted, &user, None).await?;
         let (sigra, pending) = (self.sigra.clone(), store::sessions::delete_pending::<U>(tx, &user).await?);
         tx.after_commit(move || {
@@ -296,7 +296,7 @@ impl<U: AuthUser> Mfa<'_, U> {
             let ended = Audit::new(audit::PROGRAM_REVOKED).of(user.clone());
             self.sigra.sessions().end_programs_in(tx, &user, ended).await?;
             enrolled.backup_codes = Some(self.insert_backup_codes(tx, &user).await?);
-            enrolled.recovery = Some(self.sigra.email_tokens().create(tx, &user, Context::Recovery, email).await?);
+            enrolled.recovery = Some(self.sigra.email_tokens().create_in(tx, &user, Context::Recovery, email).await?);
             let sigra = self.sigra.clone();
             tx.after_commit(move || sigra.sessions().announce(others));
         }

@@ -15,7 +15,7 @@ pub use webauthn_rs::prelude::{
 };
 
 #[cfg(feature = "passkeys")]
-pub use self::passkeys::{PasskeyLogIn, Passkeys};
+pub use self::passkeys::{PasskeyLogin, Passkeys};
 pub use self::{
     backup_codes::BackupCodes,
     enrollment::Enrolled,
@@ -25,7 +25,7 @@ pub use self::{
 };
 pub use crate::model::{
     checked::Checked,
-    log_in::{LogInMethod, LogInOutcome, RememberMe},
+    log_in::{LoginMethod, LoginOutcome, RememberMe},
     scope::{MfaChallenge, MfaEnrollment},
     second_factor::{Factor, FactorKind, MfaCode, SecondFactor, SecondFactors, Totp, TrustBrowser},
 };

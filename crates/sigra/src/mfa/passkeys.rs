@@ -19,7 +19,7 @@ use crate::{
         audit,
         checked::Checked,
         client::{Client, Device},
-        log_in::{LogInMethod, LogInOutcome, RememberMe},
+        log_in::{LoginMethod, LoginOutcome, RememberMe},
         scope::{MfaChallenge, MfaEnrollment, Scope, Sudo},
         second_factor::{CEREMONY_TTL, FactorKind, Passkey, SecondFactors},
         session::Proof,
@@ -48,12 +48,12 @@ const MAX_NAME: usize = 60;
 /// A user whose passkey was verified, to be [logged in](crate::mfa::Passkeys::log_in).
 #[must_use = "the user is not logged in yet: call Passkeys::log_in"]
 #[derive(Clone, Debug)]
-pub struct PasskeyLogIn<U: AuthUser> {
+pub struct PasskeyLogin<U: AuthUser> {
     user: U,
     used: UsedPasskey,
 }
 
-impl<U: AuthUser> PasskeyLogIn<U> {
+impl<U: AuthUser> PasskeyLogin<U> {
     /// Returns the user.
     #[must_use]
     pub fn user(&self) -> &U {
@@ -203,7 +203,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     /// Returns whether a user who has these second factors can [add](crate::mfa::Passkeys::begin_registration) another
     /// passkey.
     #[must_use]
-    pub fn may_add(self, factors: &SecondFactors) -> bool {
+    pub fn can_add(self, factors: &SecondFactors) -> bool {
         factors.passkeys.len() < self.sigra.parts.config.passkeys_per_user
     }
 
@@ -235,7 +235,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         self,
         session: &CookieSession,
         answer: &PublicKeyCredential,
-    ) -> Result<Checked<PasskeyLogIn<U>>, Error> {
+    ) -> Result<Checked<PasskeyLogin<U>>, Error> {
         let Some(Ceremony::LogIn { state }) = self.take_ceremony(session, &answer.response.client_data_json).await?
         else {
             return Ok(Checked::Invalid);
@@ -254,7 +254,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         };
         let used = UsedPasskey { id: row.id, result };
         let user = store::users::find::<U>(&mut conn, &row.user).await?.filter(AuthUser::is_active);
-        Ok(user.map(|user| PasskeyLogIn { user, used }).into())
+        Ok(user.map(|user| PasskeyLogin { user, used }).into())
     }
 
     /// Logs in a user whose passkey was verified. A passkey is two factors: something they have, unlocked by something
@@ -267,9 +267,9 @@ impl<U: AuthUser> Passkeys<'_, U> {
     pub async fn log_in(
         self,
         session: &CookieSession,
-        log_in: &PasskeyLogIn<U>,
+        log_in: &PasskeyLogin<U>,
         remember_me: RememberMe,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         self.log_in_with(session, log_in, remember_me, async |_| Ok(())).await
     }
 
@@ -282,10 +282,10 @@ impl<U: AuthUser> Passkeys<'_, U> {
     pub async fn log_in_with(
         self,
         session: &CookieSession,
-        log_in: &PasskeyLogIn<U>,
+        log_in: &PasskeyLogin<U>,
         remember_me: RememberMe,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         let (user, mut also) = (&log_in.user, Some(also));
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_presented(tx, session, user).await?;
@@ -294,7 +294,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
                 return Err(Error::CredentialsChanged);
             }
             let presented = PresentedFactor { at: self.sigra.now(), kind: Some(FactorKind::Passkey), trusted: None };
-            let as_requested = LogIn { method: LogInMethod::Passkey, provider: None, remember_me, presented: Some(presented) };
+            let as_requested = LogIn { method: LoginMethod::Passkey, provider: None, remember_me, presented: Some(presented) };
             self.sigra.log_in_in(tx, session, user, as_requested, &mut also).await
         })
     }
@@ -410,7 +410,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::LastWayIn`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the last
+    /// [`Error::LastLoginMethod`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the last
     /// factor of a user who [must](AuthUser::requires_second_factor) have one, and [`Error::SessionEnded`] if the
     /// session has ended.
     pub async fn delete(self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
@@ -436,7 +436,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             let locked = self.sigra.lock_scope(tx, scope).await?;
             if !store::passkeys::delete_unless_last::<U>(tx, &user, id, self.sigra.other_ways()).await? {
                 return match store::passkeys::is_of::<U>(tx, &user, id).await? {
-                    true => Err(Error::LastWayIn),
+                    true => Err(Error::LastLoginMethod),
                     false => Ok(false),
                 };
             }

@@ -102,7 +102,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         transact!(self.sigra, conn => {
             let was_theirs = store::browsers::delete::<U>(conn, BrowserKind::Trusted, user, Some(id)).await? > 0;
             if was_theirs {
-                self.sigra.audit().record(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
+                self.sigra.audit().record_in(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
             }
             Ok(was_theirs)
         })
@@ -165,7 +165,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
             session: Some(scope.session().id),
         };
         store::browsers::insert::<U>(tx, &user, &new).await?;
-        self.sigra.audit().record(tx, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
+        self.sigra.audit().record_in(tx, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
         let session = session.clone();
         tx.after_commit(move || session.keep_trust_token(token, before.map(|before| before.token)));
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::{client::Client, log_in::LogInMethod};
+use crate::model::{client::Client, log_in::LoginMethod};
 
 /// Events that are both logged and kept in the audit trail.
 pub use crate::base::telemetry::{
@@ -15,9 +15,9 @@ pub use crate::base::telemetry::{
 };
 
 /// An account was registered.
-pub const REGISTERED: &str = "auth.account.registered";
+pub const ACCOUNT_REGISTERED: &str = "auth.account.registered";
 /// An email address was confirmed.
-pub const CONFIRMED: &str = "auth.account.confirmed";
+pub const ACCOUNT_CONFIRMED: &str = "auth.account.confirmed";
 /// A user changed their password.
 pub const PASSWORD_CHANGED: &str = "auth.password.changed";
 /// A password was reset with a link.
@@ -25,19 +25,19 @@ pub const PASSWORD_RESET: &str = "auth.password.reset";
 /// A link to reset a password was sent.
 pub const PASSWORD_RESET_REQUESTED: &str = "auth.password.reset_requested";
 /// A login link was sent.
-pub const LOG_IN_LINK_REQUESTED: &str = "auth.login.link_requested";
+pub const LOGIN_LINK_REQUESTED: &str = "auth.login.link_requested";
 /// A link to change an email address was sent.
 pub const EMAIL_CHANGE_REQUESTED: &str = "auth.email.change_requested";
 /// An email address was changed.
 pub const EMAIL_CHANGED: &str = "auth.email.changed";
 /// An account was recovered with a link that was sent to its user.
-pub const RECOVERED: &str = "auth.account.recovered";
+pub const ACCOUNT_RECOVERED: &str = "auth.account.recovered";
 /// The deletion of an account was scheduled.
-pub const DELETION_SCHEDULED: &str = "auth.account.deletion_scheduled";
+pub const ACCOUNT_DELETION_SCHEDULED: &str = "auth.account.deletion_scheduled";
 /// The deletion of an account was canceled.
-pub const DELETION_CANCELED: &str = "auth.account.deletion_canceled";
+pub const ACCOUNT_DELETION_CANCELED: &str = "auth.account.deletion_canceled";
 /// An account was deleted.
-pub const DELETED: &str = "auth.account.deleted";
+pub const ACCOUNT_DELETED: &str = "auth.account.deleted";
 
 /// An authenticator app was set up.
 pub const TOTP_ENABLED: &str = "auth.mfa.totp_enabled";
@@ -80,8 +80,8 @@ pub struct Audit<Id> {
     pub(crate) actor: Option<Id>,
     pub(crate) client: Client,
     pub(crate) metadata: Value,
-    /// The sign-in method, of a login.
-    pub(crate) method: Option<LogInMethod>,
+    /// The login method, of a login.
+    pub(crate) method: Option<LoginMethod>,
 }
 
 impl<Id> Audit<Id> {
@@ -120,8 +120,8 @@ impl<Id> Audit<Id> {
         self
     }
 
-    /// Sets the sign-in method of a login, and the provider that it was at.
-    pub(crate) fn by_method(mut self, method: LogInMethod, provider: Option<&str>) -> Self {
+    /// Sets the login method of a login, and the provider that it was at.
+    pub(crate) fn by_method(mut self, method: LoginMethod, provider: Option<&str>) -> Self {
         self.metadata = match provider {
             Some(provider) => json!({ "method": method.name(), "provider": provider }),
             None => json!({ "method": method.name() }),
@@ -159,7 +159,7 @@ pub struct AuditEvent<Id> {
 
 impl<Id> AuditEvent<Id> {
     /// Returns how many times it happened: more than once if it was
-    /// [repeated](crate::audit::AuditTrail::record_repeatable) within the hour.
+    /// [repeated](crate::audit::AuditTrail::record_repeatable_in) within the hour.
     #[must_use]
     pub fn times(&self) -> u64 {
         self.metadata["times"].as_u64().unwrap_or(1)

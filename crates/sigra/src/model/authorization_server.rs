@@ -20,7 +20,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// use sigra::{Config, SecretKeyBase, oauth_server::{AuthorizationServer, OauthClient}};
 ///
 /// let server = AuthorizationServer::new("https://app.example.com")
-///     .client(OauthClient::new("acme-cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").devices(true));
+///     .client(OauthClient::new("acme-cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").device_flow(true));
 /// let config = Config::new("my_app", SecretKeyBase::generate()?).oauth_server(server);
 /// config.check()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -63,7 +63,7 @@ impl AuthorizationServer {
 
     /// Adds a resource that tokens can be limited to (RFC 8707), such as the URL of an MCP server. A token for
     /// `https://app.example.com/mcp` opens only that path and what is below it. A resource at another origin is for an
-    /// API that [introspects](OauthClient::introspects) tokens.
+    /// API that [introspection](OauthClient::introspection) tokens.
     pub fn resource(mut self, url: impl Into<String>) -> Self {
         self.resources.push(url.into());
         self
@@ -100,7 +100,7 @@ impl AuthorizationServer {
     /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). There are at most
     /// this many: the one that wasn't used for the longest time, and that no user gave access, makes room. Their
     /// redirect URIs must be `https` or on the user's computer.
-    pub fn register_clients(mut self, max: u32) -> Self {
+    pub fn max_registered_clients(mut self, max: u32) -> Self {
         self.registered_clients = (max > 0).then_some(max);
         self
     }
@@ -229,7 +229,7 @@ mod tests {
     fn resources_and_clients_are_named_once() {
         let twice = AuthorizationServer::new("https://a.example").resource("https://a.example/x");
         assert!(twice.resource("https://a.example/x").check().is_err());
-        let client = || OauthClient::new("tv", "TV").devices(true);
+        let client = || OauthClient::new("tv", "TV").device_flow(true);
         let twice = AuthorizationServer::new("https://a.example").client(client()).client(client());
         assert_eq!(twice.check(), Err(ConfigError::SameOauthClient("tv".to_owned())));
         for bad in ["/x", "http://a.example/x", "https://a.example/x?y", "https://a.example/x#y"] {

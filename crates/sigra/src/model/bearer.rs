@@ -156,7 +156,7 @@ impl<U: AuthUser, P> Bearer<U, P> {
 
     /// Returns whether the token has a permission, besides those that the handler requires.
     #[must_use]
-    pub fn may<Q: Permission>(&self) -> bool {
+    pub fn has_permission<Q: Permission>(&self) -> bool {
         self.permissions().contains(Q::NAME)
     }
 
@@ -237,10 +237,10 @@ impl<U: AuthUser, P> Caller<U, P> {
 
     /// Returns whether the request has a permission, besides those that the handler requires. A logged-in user has all.
     #[must_use]
-    pub fn may<Q: Permission>(&self) -> bool {
+    pub fn has_permission<Q: Permission>(&self) -> bool {
         match self {
             Self::Session(_) => true,
-            Self::Bearer(bearer) => bearer.may::<Q>(),
+            Self::Bearer(bearer) => bearer.has_permission::<Q>(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub enum BindingMode {
 /// let device_bound = DeviceBound::at("https://app.example.com")
 ///     .mode(BindingMode::Report)
 ///     .ttl(Duration::from_secs(5 * 60));
-/// let config = Config::new("my_app", SecretKeyBase::generate()?).secure(true).device_bound(device_bound);
+/// let config = Config::new("my_app", SecretKeyBase::generate()?).secure_cookies(true).device_bound(device_bound);
 /// config.check()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -9,7 +9,7 @@ use std::{num::NonZeroU32, time::Duration};
 /// use sigra::limits::Limit;
 ///
 /// // A code of six digits: three at once, then one every ten minutes.
-/// let limit = Limit::LOG_IN.free(3).delay(Duration::from_secs(600)).max_delay(Duration::from_secs(600));
+/// let limit = Limit::LOGIN.free(3).delay(Duration::from_secs(600)).max_delay(Duration::from_secs(600));
 /// # let _ = limit;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Limit {
     }
 
     /// The limit for passwords: 5 attempts, then a delay of 1 second that doubles up to 15 minutes.
-    pub const LOG_IN: Self = Self {
+    pub const LOGIN: Self = Self {
         free: 5,
         delay: Duration::from_secs(1),
         max_delay: Duration::from_secs(15 * 60),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[must_use = "the login may not be complete yet: redirect the user to the challenge"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
-pub enum LogInOutcome {
+pub enum LoginOutcome {
     /// The user is logged in.
     Complete,
     /// The user must present their second factor: redirect them to the challenge.
@@ -42,17 +42,17 @@ impl From<bool> for RememberMe {
     }
 }
 
-/// The sign-in method of a login, which the log and the audit trail record as `method` (OWASP ASVS 16.3.1).
+/// The login method of a login, which the log and the audit trail record as `method` (OWASP ASVS 16.3.1).
 ///
 /// ```
-/// use sigra::LogInMethod;
+/// use sigra::LoginMethod;
 ///
-/// assert_eq!(LogInMethod::Password.name(), "password");
-/// assert_eq!(LogInMethod::Other("corporate_sso").name(), "corporate_sso");
+/// assert_eq!(LoginMethod::Password.name(), "password");
+/// assert_eq!(LoginMethod::Other("corporate_sso").name(), "corporate_sso");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum LogInMethod {
+pub enum LoginMethod {
     /// A password.
     Password,
     /// A link that was sent by email.
@@ -67,7 +67,7 @@ pub enum LogInMethod {
     Other(&'static str),
 }
 
-impl LogInMethod {
+impl LoginMethod {
     /// Returns the method that a row has, by its name.
     pub(crate) fn from_name(name: &str) -> Self {
         match name {

@@ -38,7 +38,7 @@ const NO_APPS: [&str; 12] = [
 /// ```
 /// use sigra::oauth_server::OauthClient;
 ///
-/// let cli = OauthClient::new("acme-cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").devices(true);
+/// let cli = OauthClient::new("acme-cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").device_flow(true);
 /// let app = OauthClient::new("acme-app", "Acme for iPhone").redirect_uri("com.example.acme:/callback");
 /// # let _ = (cli, app);
 /// ```
@@ -51,7 +51,7 @@ pub struct OauthClient {
     pub(crate) permissions: Option<String>,
     pub(crate) devices: bool,
     pub(crate) skips_consent: bool,
-    pub(crate) introspects: bool,
+    pub(crate) introspection: bool,
     pub(crate) secret_hash: Option<[u8; 32]>,
 }
 
@@ -65,7 +65,7 @@ impl OauthClient {
             permissions: None,
             devices: false,
             skips_consent: false,
-            introspects: false,
+            introspection: false,
             secret_hash: None,
         }
     }
@@ -87,7 +87,7 @@ impl OauthClient {
     }
 
     /// Sets whether it can use device authorization (RFC 8628), for programs without a browser (default: no).
-    pub fn devices(mut self, on: bool) -> Self {
+    pub fn device_flow(mut self, on: bool) -> Self {
         self.devices = on;
         self
     }
@@ -118,8 +118,8 @@ impl OauthClient {
 
     /// Sets whether it can introspect access tokens (RFC 7662), as an API on another server does (default: no). It needs
     /// a [secret](Self::secret).
-    pub fn introspects(mut self, on: bool) -> Self {
-        self.introspects = on;
+    pub fn introspection(mut self, on: bool) -> Self {
+        self.introspection = on;
         self
     }
 
@@ -152,7 +152,7 @@ impl OauthClient {
         if !is_name(&self.name) {
             return refused("its name must have 1 to 80 characters");
         }
-        if self.redirect_uris.is_empty() && !self.devices && !self.introspects {
+        if self.redirect_uris.is_empty() && !self.devices && !self.introspection {
             return refused("it can't do anything: add a redirect URI, or turn on `OauthClient::devices`");
         }
         for uri in &self.redirect_uris {
@@ -167,7 +167,7 @@ impl OauthClient {
             Some(hash) if hash == [0; 32] => {
                 refused("its secret needs at least 32 characters: generate one with `openssl rand -hex 32`")
             }
-            None if self.introspects => refused("a client that introspects tokens needs a secret"),
+            None if self.introspection => refused("a client that introspection tokens needs a secret"),
             _ => Ok(()),
         }
     }
@@ -379,23 +379,23 @@ mod tests {
     fn a_client_that_cannot_be_right_is_refused_in_one_sentence() {
         let cli = || client("http://127.0.0.1/callback");
         assert_eq!(cli().check(), Ok(()));
-        assert_eq!(OauthClient::new("tv", "TV").devices(true).check(), Ok(()));
+        assert_eq!(OauthClient::new("tv", "TV").device_flow(true).check(), Ok(()));
         let refused = [
-            OauthClient::new("", "CLI").devices(true),
-            OauthClient::new("a b", "CLI").devices(true),
-            OauthClient::new("registered_x", "CLI").devices(true),
-            OauthClient::new("cli", " ").devices(true),
-            OauthClient::new("cli", "\u{202e}ILC").devices(true),
+            OauthClient::new("", "CLI").device_flow(true),
+            OauthClient::new("a b", "CLI").device_flow(true),
+            OauthClient::new("registered_x", "CLI").device_flow(true),
+            OauthClient::new("cli", " ").device_flow(true),
+            OauthClient::new("cli", "\u{202e}ILC").device_flow(true),
             OauthClient::new("cli", "CLI"),
             cli().skip_consent(true),
-            cli().introspects(true),
+            cli().introspection(true),
             cli().secret("short"),
         ];
         for client in refused {
             let said = client.check().expect_err("must be refused").to_string();
             assert!(said.starts_with(&format!("the client `{}` can't be used: ", client.id)), "{said}");
         }
-        assert_eq!(cli().secret(&"s".repeat(32)).introspects(true).check(), Ok(()));
+        assert_eq!(cli().secret(&"s".repeat(32)).introspection(true).check(), Ok(()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 #[cfg(feature = "device-bound")]
 use crate::model::binding::Binding;
 use crate::model::{
-    log_in::LogInMethod,
+    log_in::LoginMethod,
     session::{SessionRow, Standing},
     user::AuthUser,
 };
@@ -205,7 +205,7 @@ impl<U: AuthUser> MfaChallenge<U> {
 
     /// Returns the first factor that they presented. `None` if the session was created without a browser.
     #[must_use]
-    pub fn method(&self) -> Option<LogInMethod> {
+    pub fn method(&self) -> Option<LoginMethod> {
         self.0.session().authenticated_by
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     model::{
         binding::Binding,
         client::{Client, Device},
-        log_in::{LogInMethod, RememberMe},
+        log_in::{LoginMethod, RememberMe},
         second_factor::FactorKind,
         user::AuthUser,
         window::latest,
@@ -63,9 +63,9 @@ pub struct SessionRow {
     pub issued_at: OffsetDateTime,
     /// When the user last authenticated.
     pub authenticated_at: OffsetDateTime,
-    /// How the user logged in, or [`LogInMethod::Password`] since they reauthenticated with it. `None` if the session
+    /// How the user logged in, or [`LoginMethod::Password`] since they reauthenticated with it. `None` if the session
     /// was created without a browser.
-    pub authenticated_by: Option<LogInMethod>,
+    pub authenticated_by: Option<LoginMethod>,
     /// Whether the user has presented only their first factor. Such a session allows only the
     /// [challenge](crate::mfa).
     pub mfa_pending: bool,
@@ -99,10 +99,10 @@ impl SessionRow {
     /// They can if they presented the password in this session, or two other proofs. A link proves only access to a
     /// mailbox, and a passkey only that of a device.
     #[must_use]
-    pub fn may_set_password(&self) -> bool {
-        let is_passkey = |method: LogInMethod| method.name() == "passkey";
+    pub fn can_set_password(&self) -> bool {
+        let is_passkey = |method: LoginMethod| method.name() == "passkey";
         match (self.authenticated_by, self.mfa_verified_by) {
-            (Some(LogInMethod::Password), _) => true,
+            (Some(LoginMethod::Password), _) => true,
             (Some(method), Some(FactorKind::Passkey)) if is_passkey(method) => false,
             (_, factor) => factor.is_some(),
         }
@@ -236,8 +236,8 @@ pub struct NewSession<'a, U: AuthUser> {
     pub now: OffsetDateTime,
     /// The token that this login replaces.
     pub replaces: Option<TokenHash>,
-    /// The sign-in method.
-    pub method: Option<LogInMethod>,
+    /// The login method.
+    pub method: Option<LoginMethod>,
     /// When the user presented a second factor, if they did. If they didn't, and have one, it is pending.
     pub mfa_verified_at: Option<OffsetDateTime>,
     /// The second factor that they presented.
@@ -314,8 +314,8 @@ impl Renewal {
         matches!(self.proof, Some(Proof::SecondFactor(_) | Proof::Enrollment)).then_some(self.now)
     }
 
-    pub(crate) fn authenticated_by(&self) -> Option<LogInMethod> {
-        (self.proof == Some(Proof::Password)).then_some(LogInMethod::Password)
+    pub(crate) fn authenticated_by(&self) -> Option<LoginMethod> {
+        (self.proof == Some(Proof::Password)).then_some(LoginMethod::Password)
     }
 
     pub(crate) fn mfa_verified_by(&self) -> Option<FactorKind> {
@@ -374,10 +374,10 @@ mod tests {
                 user_agent: None,
                 binding: None,
             }
-            .may_set_password()
+            .can_set_password()
         };
         let [password, link, passkey, other] =
-            ["password", "link", "passkey", "corporate_sso"].map(|name| Some(LogInMethod::from_name(name)));
+            ["password", "link", "passkey", "corporate_sso"].map(|name| Some(LoginMethod::from_name(name)));
         assert!(may(password, None) && may(password, Some(FactorKind::Passkey)));
         for method in [None, link, passkey, other] {
             assert!(!may(method, None), "{method:?}");

@@ -47,7 +47,7 @@ pub enum FlowPurpose<'a, U: AuthUser> {
 impl<U: AuthUser> FlowPurpose<'_, U> {
     fn name(&self) -> &'static str {
         match self {
-            Self::LogIn(_) => LOG_IN,
+            Self::LogIn(_) => LOGIN,
             Self::Link(_) => LINK,
             Self::Reauthenticate(_) => REAUTHENTICATE,
         }
@@ -63,7 +63,7 @@ impl<U: AuthUser> FlowPurpose<'_, U> {
     }
 }
 
-const LOG_IN: &str = "log_in";
+const LOGIN: &str = "log_in";
 const LINK: &str = "link";
 const REAUTHENTICATE: &str = "sudo";
 
@@ -98,7 +98,7 @@ impl fmt::Debug for Callback {
 #[must_use = "nobody is logged in yet, and nothing is linked"]
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Arrival {
+pub enum FlowOutcome {
     /// To log in: [decide](crate::oauth::Identities::decide) what the identity leads to.
     LogIn {
         /// The identity.
@@ -233,7 +233,7 @@ impl<U: AuthUser> OauthFlows<'_, U> {
         provider: &str,
         redirect_uri: &str,
         callback: &Callback,
-    ) -> Result<Arrival, FlowError> {
+    ) -> Result<FlowOutcome, FlowError> {
         let arrived = self.arrive(session, scope, providers, provider, redirect_uri, callback).await;
         arrived.inspect_err(|error| log_failure(providers, provider, error))
     }
@@ -246,7 +246,7 @@ impl<U: AuthUser> OauthFlows<'_, U> {
         provider: &str,
         redirect_uri: &str,
         callback: &Callback,
-    ) -> Result<Arrival, FlowError> {
+    ) -> Result<FlowOutcome, FlowError> {
         if providers.get(provider).is_none() {
             return Err(OauthError::UnknownProvider.into());
         }
@@ -271,9 +271,9 @@ impl<U: AuthUser> OauthFlows<'_, U> {
         };
         let identity = providers.identity_from(provider, response).await?;
         Ok(match flow.purpose.as_str() {
-            LINK => Arrival::Link(identity),
-            REAUTHENTICATE => Arrival::Reauthenticate(identity),
-            _ => Arrival::LogIn { identity, remember_me: flow.remembered.into() },
+            LINK => FlowOutcome::Link(identity),
+            REAUTHENTICATE => FlowOutcome::Reauthenticate(identity),
+            _ => FlowOutcome::LogIn { identity, remember_me: flow.remembered.into() },
         })
     }
 }
@@ -315,7 +315,7 @@ fn code(callback: &Callback) -> Result<&str, FlowError> {
 
 /// Checks that the user who began the flow sends the request, in the same session.
 fn check_acting<U: AuthUser>(flow: &FlowRow<U::Id>, scope: Option<&Scope<U>>) -> Result<(), FlowError> {
-    if flow.purpose == LOG_IN {
+    if flow.purpose == LOGIN {
         return Ok(());
     }
     let is_same = scope.is_some_and(|scope| {

@@ -13,7 +13,7 @@ use crate::{
         checked::Checked,
         client::Client,
         identity::{ProviderIdentity, ProviderTokens},
-        log_in::{LogInMethod, LogInOutcome, RememberMe},
+        log_in::{LoginMethod, LoginOutcome, RememberMe},
         provider_secrets::tokens_context,
         scope::{Scope, Sudo},
         session::Proof,
@@ -227,7 +227,7 @@ impl<U: AuthUser> Identities<'_, U> {
         session: &CookieSession,
         known: &KnownIdentity<U>,
         remember_me: RememberMe,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         self.log_in_with(session, known, remember_me, async |_| Ok(())).await
     }
 
@@ -243,7 +243,7 @@ impl<U: AuthUser> Identities<'_, U> {
         known: &KnownIdentity<U>,
         remember_me: RememberMe,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         let (user, mut also) = (&known.user, Some(also));
         let used = IdentityRow { last_used_at: self.sigra.now(), ..known.row.clone() };
         transact!(self.sigra, if also.is_some(), tx => {
@@ -254,7 +254,7 @@ impl<U: AuthUser> Identities<'_, U> {
             }
             let presented = self.sigra.presented_before(tx, session, &user.id()).await?;
             let provider = Some(used.provider.as_str());
-            let as_requested = LogIn { method: LogInMethod::Provider, provider, remember_me, presented };
+            let as_requested = LogIn { method: LoginMethod::Provider, provider, remember_me, presented };
             self.sigra.log_in_in(tx, session, user, as_requested, &mut also).await
         })
     }
@@ -282,7 +282,7 @@ impl<U: AuthUser> Identities<'_, U> {
             }
             store::identities::note_use::<U>(tx, &IdentityRow { last_used_at: self.sigra.now(), ..row }, None).await?;
             let event = own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client());
-            self.sigra.audit().record(tx, &event.with(provider_of(identity))).await?;
+            self.sigra.audit().record_in(tx, &event.with(provider_of(identity))).await?;
             self.sigra.renew_session_with(tx, session, scope, Some(Proof::Provider)).await?;
             Ok(Checked::Valid(()))
         })?;
@@ -359,7 +359,7 @@ impl<U: AuthUser> Identities<'_, U> {
             return Ok(before.unwrap_or(Linked::ByAnother));
         }
         let event = own_event(audit::IDENTITY_LINKED, user, client).with(provider_of(identity));
-        self.sigra.audit().record(conn, &event).await?;
+        self.sigra.audit().record_in(conn, &event).await?;
         Ok(Linked::Now)
     }
 
@@ -406,8 +406,8 @@ impl<U: AuthUser> Identities<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::LastWayIn`] if the user has no other way to log in: no password, no passkey, no identity of a [provider
-    /// that you have](crate::Config::log_in_providers), and no [links](crate::Config::log_in_links).
+    /// [`Error::LastLoginMethod`] if the user has no other way to log in: no password, no passkey, no identity of a [provider
+    /// that you have](crate::Config::login_providers), and no [links](crate::Config::login_links).
     /// [`Error::SessionEnded`] if the session has ended. Roll the transaction back then.
     pub async fn unlink_in(
         self,
@@ -420,11 +420,11 @@ impl<U: AuthUser> Identities<'_, U> {
         self.sigra.lock_scope(tx, scope).await?;
         let Some(row) = store::identities::find_of::<U>(tx, &user, id).await? else { return Ok(None) };
         if !store::identities::delete_unless_last::<U>(tx, &user, id, self.sigra.other_ways()).await? {
-            return Err(Error::LastWayIn);
+            return Err(Error::LastLoginMethod);
         }
         let event = own_event(audit::IDENTITY_UNLINKED, &user, &session.client());
         let event = event.with(serde_json::json!({ "provider": row.provider }));
-        self.sigra.audit().record(tx, &event).await?;
+        self.sigra.audit().record_in(tx, &event).await?;
         self.sigra.renew_session_in(tx, session, scope).await?;
         Ok(Some(row.into()))
     }

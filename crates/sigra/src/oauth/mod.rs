@@ -15,7 +15,7 @@ mod providers;
 pub use self::providers::{AuthorizationRequest, AuthorizationResponse};
 pub use self::{
     error::OauthError,
-    flow::{Arrival, Callback, FlowError, FlowPurpose, OauthFlows},
+    flow::{Callback, FlowError, FlowOutcome, FlowPurpose, OauthFlows},
     identities::{AddressOwner, Decision, Identities, Identity, KnownIdentity, Linked},
     pending::PendingIdentity,
     provider::{Profile, Provider},

@@ -41,9 +41,9 @@ const RESERVED: [&str; 12] = [
 ///
 /// let providers = Providers::new([
 ///     Provider::google("client-id", "client-secret"),
-///     Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret").label("Corp"),
+///     Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret").with_label("Corp"),
 /// ])?;
-/// let labels: Vec<&str> = providers.iter().map(Provider::label_of).collect();
+/// let labels: Vec<&str> = providers.iter().map(Provider::label).collect();
 /// assert_eq!(labels, ["Google", "Corp"]);
 /// # Ok::<(), sigra::ConfigError>(())
 /// ```
@@ -155,7 +155,8 @@ impl Provider {
     /// ```
     #[must_use]
     pub fn google(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
-        let mut google = Self::oidc("google", "https://accounts.google.com", client_id, client_secret).label("Google");
+        let mut google =
+            Self::oidc("google", "https://accounts.google.com", client_id, client_secret).with_label("Google");
         google.emails = Emails::Google;
         // Google's documentation has neither `prompt=login` nor `max_age`.
         google.reauthenticates = false;
@@ -171,7 +172,7 @@ impl Provider {
     /// let own_tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
     /// Providers::new([
     ///     Provider::microsoft("common", "client-id", "client-secret"),
-    ///     Provider::microsoft(own_tenant, "client-id", "client-secret").named("work"),
+    ///     Provider::microsoft(own_tenant, "client-id", "client-secret").with_name("work"),
     /// ])?;
     /// # Ok::<(), sigra::ConfigError>(())
     /// ```
@@ -190,7 +191,7 @@ impl Provider {
             tenant => tenant,
         };
         let issuer = format!("https://login.microsoftonline.com/{issuer}/v2.0");
-        let mut microsoft = Self::oidc("microsoft", "", client_id, client_secret).label("Microsoft");
+        let mut microsoft = Self::oidc("microsoft", "", client_id, client_secret).with_label("Microsoft");
         microsoft.protocol = Protocol::Oidc { issuer, base };
         if !matches!(tenant.as_str(), "common" | "organizations" | "consumers") && !is_tenant_id(&tenant) {
             microsoft.mistake = Some("its tenant must be common, organizations, consumers or the tenant's UUID");
@@ -220,7 +221,7 @@ impl Provider {
     ) -> Self {
         let pem = Zeroizing::<String>::new(key.into()).replace("\\n", "\n").into();
         let key = AppleKey { team_id: team_id.into(), key_id: key_id.into(), pem };
-        let mut apple = Self::oidc("apple", "https://appleid.apple.com", client_id, "").label("Apple");
+        let mut apple = Self::oidc("apple", "https://appleid.apple.com", client_id, "").with_label("Apple");
         if key.team_id.is_empty() || key.key_id.is_empty() {
             apple.mistake = Some("its team ID or its key ID is empty: copy both from the Apple Developer account");
         } else if !key.is_valid() {
@@ -238,12 +239,12 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::Provider;
-    /// let own = Provider::oidc("gitlab", "https://gitlab.example.com", "client-id", "client-secret").label("GitLab");
+    /// let own = Provider::oidc("gitlab", "https://gitlab.example.com", "client-id", "client-secret").with_label("GitLab");
     /// assert_eq!(own.name(), Provider::gitlab("client-id", "client-secret").name());
     /// ```
     #[must_use]
     pub fn gitlab(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
-        Self::oidc("gitlab", "https://gitlab.com", client_id, client_secret).label("GitLab")
+        Self::oidc("gitlab", "https://gitlab.com", client_id, client_secret).with_label("GitLab")
     }
 
     /// GitHub: an OAuth app, or a GitHub App with the permission to read email addresses. The subject is the numeric
@@ -261,7 +262,7 @@ impl Provider {
     pub fn github(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         let mut github =
             Self::oauth2("github", "https://github.com/login/oauth", client_id, client_secret, read_github)
-                .label("GitHub")
+                .with_label("GitHub")
                 .endpoints("https://github.com/login/oauth/authorize", "https://github.com/login/oauth/access_token")
                 .profile("https://api.github.com/user")
                 .profile("https://api.github.com/user/emails")
@@ -276,12 +277,12 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::Provider;
-    /// assert_eq!(Provider::discord("client-id", "client-secret").label_of(), "Discord");
+    /// assert_eq!(Provider::discord("client-id", "client-secret").label(), "Discord");
     /// ```
     #[must_use]
     pub fn discord(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         Self::oauth2("discord", "https://discord.com", client_id, client_secret, read_discord)
-            .label("Discord")
+            .with_label("Discord")
             .endpoints("https://discord.com/oauth2/authorize", "https://discord.com/api/oauth2/token")
             .profile("https://discord.com/api/users/@me")
             .scopes(["identify", "email"])
@@ -292,7 +293,7 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::{Provider, Providers};
-    /// Providers::new([Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret").label("Corp")])?;
+    /// Providers::new([Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret").with_label("Corp")])?;
     /// # Ok::<(), sigra::ConfigError>(())
     /// ```
     #[must_use]
@@ -323,7 +324,7 @@ impl Provider {
     ///     let user = responses.first()?;
     ///     Some(Profile::new(user.get("id")?.as_u64()?).email(user.get("email")?.as_str()?, false))
     /// })
-    /// .label("Forge")
+    /// .with_label("Forge")
     /// .endpoints("https://forge.example/login/oauth/authorize", "https://forge.example/login/oauth/access_token")
     /// .profile("https://forge.example/api/v1/user")
     /// .scopes(["read:user"]);
@@ -375,11 +376,11 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::Provider;
-    /// let staff = Provider::google("client-id", "client-secret").named("staff").label("Google for staff");
+    /// let staff = Provider::google("client-id", "client-secret").with_name("staff").with_label("Google for staff");
     /// assert_eq!(staff.name(), "staff");
     /// ```
     #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
@@ -388,11 +389,11 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::Provider;
-    /// let google = Provider::google("client-id", "client-secret").label("your company account");
-    /// assert_eq!(google.label_of(), "your company account");
+    /// let google = Provider::google("client-id", "client-secret").with_label("your company account");
+    /// assert_eq!(google.label(), "your company account");
     /// ```
     #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
+    pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
@@ -522,7 +523,7 @@ impl Provider {
 
     /// Returns the name that users know the provider by.
     #[must_use]
-    pub fn label_of(&self) -> &str {
+    pub fn label(&self) -> &str {
         &self.label
     }
 

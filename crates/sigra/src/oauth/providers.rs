@@ -160,7 +160,7 @@ impl Providers {
     /// use sigra::oauth::{Provider, Providers};
     ///
     /// let providers = Providers::new([Provider::google("client-id", "client-secret")])?;
-    /// assert_eq!(providers.get("google").map(Provider::label_of), Some("Google"));
+    /// assert_eq!(providers.get("google").map(Provider::label), Some("Google"));
     ///
     /// let mistake = Providers::new([Provider::google("client-id", "")]).unwrap_err();
     /// assert_eq!(

@@ -68,7 +68,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let ended = store::oauth_grants::delete_least_recently_used::<U>(&mut *conn, user, &client.id).await?;
         if ended.is_some() {
             let metadata = serde_json::json!({ "name": client.name, "reason": "too_many" });
-            self.sigra.audit().record(conn, &own_event(audit::PROGRAM_REVOKED, user, program).with(metadata)).await?;
+            self.sigra
+                .audit()
+                .record_in(conn, &own_event(audit::PROGRAM_REVOKED, user, program).with(metadata))
+                .await?;
         }
         Ok(ended)
     }
@@ -86,7 +89,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
                 return Ok(false);
             };
             let audit = own_event(audit::PROGRAM_REVOKED, user, client).with(serde_json::json!({ "name": name }));
-            self.sigra.audit().record(conn, &audit).await?;
+            self.sigra.audit().record_in(conn, &audit).await?;
             Ok(true)
         })?;
         if was_theirs {

@@ -35,7 +35,7 @@ struct Active<'a> {
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/introspect` (RFC 7662), for an API on another server: describes an access token: whether it is
-    /// valid, and what it allows. Only clients that [may introspect](crate::oauth_server::OauthClient::introspects) can call
+    /// valid, and what it allows. Only clients that [may introspect](crate::oauth_server::OauthClient::introspection) can call
     /// it, with their secret. They must compare `aud` with their own resource.
     pub async fn introspect(self, request: Request) -> Response {
         self.answer_introspect(request).await.unwrap_or_else(|error| error.into_response())
@@ -44,7 +44,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     async fn answer_introspect(self, request: Request) -> Result<Response, EndpointError> {
         let (headers, parameters) = read_form(request).await?;
         let client = self.authenticate(&headers, &parameters).await?;
-        if !client.introspects {
+        if !client.introspection {
             return Err(Refusal::invalid_client().into());
         }
         let token = parameters.require("token", "token is missing")?;

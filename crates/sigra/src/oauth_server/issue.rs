@@ -122,7 +122,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         store::oauth_grants::insert::<U>(tx, &grant, refresh.series()).await?;
         let named = serde_json::json!({ "client": grant.client, "name": grant.client_name });
         let audit = own_event(audit::PROGRAM_AUTHORIZED, &grant.user, program).with(named);
-        self.sigra.audit().record(tx, &audit).await?;
+        self.sigra.audit().record_in(tx, &audit).await?;
         let tokens = self.issue(tx, &grant, &grant.permissions, &refresh).await?;
         let (user, ends_at, was_asked) = (given.user.clone(), self.ends_at(&grant)?, given.was_asked);
         let new = NewGrant { user, grant: self.grant(grant), ends_at, was_asked };

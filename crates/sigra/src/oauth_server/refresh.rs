@@ -158,7 +158,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         if !store::oauth_grants::delete::<U>(tx, grant).await? {
             return Ok(());
         }
-        self.sigra.audit().record(tx, &own_event(audit::PROGRAM_TOKEN_REUSED, user, program)).await?;
+        self.sigra.audit().record_in(tx, &own_event(audit::PROGRAM_TOKEN_REUSED, user, program)).await?;
         let (sigra, user) = (self.sigra.clone(), user.clone());
         tx.after_commit(move || {
             sigra.parts.cache.forget(&grant);

@@ -81,7 +81,7 @@ impl Registration {
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/register` (RFC 7591), if the host [lets clients
-    /// register](crate::oauth_server::AuthorizationServer::register_clients). A registered client is public, whatever it
+    /// register](crate::oauth_server::AuthorizationServer::max_registered_clients). A registered client is public, whatever it
     /// asks for, and its users are asked every time.
     pub async fn register(self, request: Request) -> Response {
         self.answer_register(request).await.unwrap_or_else(|error| error.into_response())
@@ -116,7 +116,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         if !inserted? {
             return Err(Refusal::new("access_denied", "too many clients have registered").into());
         }
-        tracing::info!(target: "sigra", event = telemetry::OAUTH_CLIENT_REGISTERED, client_id = id);
+        tracing::info!(target: "sigra", event = telemetry::PROGRAM_REGISTERED, client_id = id);
         self.sigra.ensure_purged();
         let registered = json!({
             "client_id": id,

@@ -74,7 +74,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             }
             let audit = own_event(audit::PROGRAM_REVOKED, &grant.user, program);
             let audit = audit.with(serde_json::json!({ "name": grant.client_name, "by": "program" }));
-            self.sigra.audit().record(tx, &audit).await?;
+            self.sigra.audit().record_in(tx, &audit).await?;
             let (sigra, user, id) = (self.sigra.clone(), grant.user.clone(), grant.id);
             tx.after_commit(move || {
                 sigra.parts.cache.forget(&id);

@@ -12,8 +12,19 @@ use crate::{
 };
 
 impl<U: AuthUser> Sessions<'_, U> {
-    /// Ends all access to an account, or all except one session. Links to recover the account stay.
-    pub(crate) async fn end_all_access_in(
+    /// Ends all access to an account: all sessions or all except one, the tokens that were sent to the user, their
+    /// known and trusted browsers, their personal access tokens, and the access of programs by OAuth. Call it in the
+    /// transaction of a change of password, and [`announce`](crate::session::Sessions::announce) the result after the
+    /// commit. Links to [take the account back](crate::Recovery::recover_in) stay, because a thief may be changing the
+    /// password.
+    ///
+    /// The user's row is locked, so that concurrent calls run one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then: a request from before
+    /// a password reset must not change the password after it.
+    pub async fn end_all_access_in(
         self,
         conn: &mut Connection<U>,
         user: &U::Id,
@@ -25,9 +36,16 @@ impl<U: AuthUser> Sessions<'_, U> {
         self.end_all_but_links_in(conn, user, except).await
     }
 
-    /// Ends all access to an account except that of one session, and of the personal access tokens. Links to reset the
-    /// password and to recover the account stay.
-    pub(crate) async fn end_other_access_in(
+    /// Deletes what must end when a logged-in user changes their password, in its transaction: their other sessions,
+    /// their known and trusted browsers, the access of programs by OAuth, and the tokens that were sent to them, except
+    /// links to reset the password. With those, an owner whose session was stolen can get the account back, so a thief
+    /// must not be able to revoke them by changing the password repeatedly. Their personal access tokens stay.
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then.
+    pub async fn end_other_access_in(
         self,
         conn: &mut Connection<U>,
         user: &U::Id,
@@ -40,9 +58,33 @@ impl<U: AuthUser> Sessions<'_, U> {
         self.delete_all_in(conn, user, Some(kept)).await
     }
 
-    /// Ends all access to an account that is going to be deleted, or all except one session. Links that were sent to the
-    /// user's email address stay.
-    pub(crate) async fn end_access_before_deletion_in(
+    /// Deletes what lets somebody into an account that is going to be deleted, in the transaction that schedules it: all
+    /// sessions or all except one, known and trusted browsers, personal access tokens, the access of programs by OAuth,
+    /// and links to change the email address. Links that were sent to the user's email address stay: a thief who
+    /// schedules the deletion repeatedly must not keep the owner from resetting the password.
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn schedule_deletion(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     sqlx::query("UPDATE users SET is_deleted = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
+    ///     let revoked = sigra.sessions().end_access_before_deletion_in(&mut tx, &user, None).await?;
+    ///     tx.commit().await?;
+    ///     sigra.sessions().announce(revoked);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then.
+    pub async fn end_access_before_deletion_in(
         self,
         conn: &mut Connection<U>,
         user: &U::Id,
@@ -76,7 +118,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     ) -> Result<u64, Error> {
         let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?;
         if revoked > 0 {
-            self.sigra.audit().record(conn, &event.with(serde_json::json!({ "tokens": revoked }))).await?;
+            self.sigra.audit().record_in(conn, &event.with(serde_json::json!({ "tokens": revoked }))).await?;
         }
         Ok(revoked)
     }
@@ -93,7 +135,7 @@ impl<U: AuthUser> Sessions<'_, U> {
         store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
         let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?;
         if ended > 0 {
-            self.sigra.audit().record(conn, &event.with(serde_json::json!({ "programs": ended }))).await?;
+            self.sigra.audit().record_in(conn, &event.with(serde_json::json!({ "programs": ended }))).await?;
         }
         Ok(ended)
     }

@@ -130,7 +130,7 @@ impl<U: AuthUser> Sigra<U> {
                 let is_first = store::sessions::note_misuse::<U>(tx, session_id, sigra.now()).await?;
                 if is_first {
                     let event = Audit::new(telemetry::USED_WITHOUT_KEY).of(user_id.clone()).from(&used.client);
-                    sigra.audit().record(tx, &event).await?;
+                    sigra.audit().record_in(tx, &event).await?;
                     if let Some(react) = sigra.reaction() {
                         react(tx, &used).await?;
                     }

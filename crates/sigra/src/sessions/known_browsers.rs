@@ -74,7 +74,7 @@ handle! {
 
 impl<U: AuthUser> KnownBrowsers<'_, U> {
     /// Makes this browser a known browser of the user, in the host's own transaction: after a password reset, for
-    /// example, which [forgets all of them](crate::EmailTokens::delete_all_in). A login already does this.
+    /// example, which [forgets all of them](crate::session::Sessions::end_all_access_in). A login already does this.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<U: AuthUser> KnownBrowsers<'_, U> {
     }
 
     /// Forgets all known browsers of a user, in the host's own transaction, and returns how many there were: when you
-    /// log a user out everywhere, for example. [`delete_all_in`](crate::EmailTokens::delete_all_in) already does this.
+    /// log a user out everywhere, for example. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use crate::{
     model::{
         audit::own_event,
         client::Client,
-        log_in::{LogInMethod, LogInOutcome, RememberMe},
+        log_in::{LoginMethod, LoginOutcome, RememberMe},
         session::{NewSession, SessionRow},
         transaction::Transaction,
         user::{AuthUser, Connection},
@@ -18,7 +18,7 @@ use crate::{
 
 /// A login by a first factor.
 pub(crate) struct LogIn<'a> {
-    pub method: LogInMethod,
+    pub method: LoginMethod,
     /// The provider, if the user logged in at one.
     pub provider: Option<&'a str>,
     pub remember_me: RememberMe,
@@ -42,9 +42,9 @@ impl<U: AuthUser> Sigra<U> {
         &self,
         session: &CookieSession,
         user: &U,
-        method: LogInMethod,
+        method: LoginMethod,
         remember_me: RememberMe,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         self.log_in_with(session, user, method, remember_me, async |_| Ok(())).await
     }
 
@@ -59,12 +59,12 @@ impl<U: AuthUser> Sigra<U> {
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{CookieSession, LogInMethod, LogInOutcome, RememberMe, Sigra};
+    /// use sigra::{CookieSession, LoginMethod, LoginOutcome, RememberMe, Sigra};
     ///
-    /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LogInOutcome> {
+    /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LoginOutcome> {
     ///     sigra
-    ///         .log_in_with(session, user, LogInMethod::Password, RememberMe::No, async |tx| {
-    ///             let count = sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id);
+    ///         .log_in_with(session, user, LoginMethod::Password, RememberMe::No, async |tx| {
+    ///             let count = sqlx::query("UPDATE users SET logins = logins + 1 WHERE id = $1").bind(user.id);
     ///             count.execute(&mut **tx).await?;
     ///             Ok(())
     ///         })
@@ -79,10 +79,10 @@ impl<U: AuthUser> Sigra<U> {
         &self,
         session: &CookieSession,
         user: &U,
-        method: LogInMethod,
+        method: LoginMethod,
         remember_me: RememberMe,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         let mut also = Some(also);
         transact!(self, if also.is_some(), tx => {
             self.lock_presented(tx, session, user).await?;
@@ -105,19 +105,19 @@ impl<U: AuthUser> Sigra<U> {
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
     /// use sigra::{
-    ///     Checked, CookieSession, EmailToken, LogInMethod, LogInOutcome, RememberMe, Sigra, Transaction, token::Context,
+    ///     Checked, CookieSession, EmailToken, LoginMethod, LoginOutcome, RememberMe, Sigra, Transaction, token::Context,
     /// };
     ///
     /// async fn log_in_by_link(
     ///     sigra: &Sigra<User>, session: &CookieSession, token: &EmailToken,
-    /// ) -> sigra::Result<Option<LogInOutcome>> {
-    ///     let Checked::Valid(found) = sigra.email_tokens().find(token, Context::LogIn).await? else { return Ok(None) };
+    /// ) -> sigra::Result<Option<LoginOutcome>> {
+    ///     let Checked::Valid(found) = sigra.email_tokens().find(token, Context::Login).await? else { return Ok(None) };
     ///     let take = async |tx: &mut Transaction<User>| {
-    ///         let taken = sigra.email_tokens().take(tx, token, Context::LogIn).await?;
+    ///         let taken = sigra.email_tokens().take_in(tx, token, Context::Login).await?;
     ///         Ok(taken.filter(|taken| taken.to == taken.user.email).valid().map(|taken| taken.user))
     ///     };
     ///     let also = async |_: &mut Transaction<User>| Ok(());
-    ///     sigra.log_in_after(session, &found.user, LogInMethod::Link, RememberMe::No, take, also).await
+    ///     sigra.log_in_after(session, &found.user, LoginMethod::Link, RememberMe::No, take, also).await
     /// }
     /// ```
     ///
@@ -128,11 +128,11 @@ impl<U: AuthUser> Sigra<U> {
         &self,
         session: &CookieSession,
         user: &U,
-        method: LogInMethod,
+        method: LoginMethod,
         remember_me: RememberMe,
         first: impl AsyncFnOnce(&mut Transaction<U>) -> Result<Option<U>, Error>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
-    ) -> Result<Option<LogInOutcome>, Error> {
+    ) -> Result<Option<LoginOutcome>, Error> {
         let mut also = Some(also);
         let mut tx = self.begin().await?;
         self.lock_presented(&mut tx, session, user).await?;
@@ -155,7 +155,7 @@ impl<U: AuthUser> Sigra<U> {
         user: &U,
         log_in: LogIn<'_>,
         also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
-    ) -> Result<LogInOutcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         let presented = session.presented();
         let client = session.client();
         let new = NewSession {
@@ -175,13 +175,13 @@ impl<U: AuthUser> Sigra<U> {
         }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let audit = own_event(event, &user.id(), &client).by_method(log_in.method, log_in.provider);
-        self.audit().record(tx, &audit).await?;
+        self.audit().record_in(tx, &audit).await?;
         if !row.mfa_pending
             && let Some(also) = also.take()
         {
             also(tx).await?;
         }
-        let outcome = if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete };
+        let outcome = if row.mfa_pending { LoginOutcome::SecondFactorPending } else { LoginOutcome::Complete };
         let (sigra, session, user) = (self.clone(), session.clone(), user.id());
         let (method, provider) = (log_in.method.name(), log_in.provider.map(str::to_owned));
         tx.after_commit(move || {

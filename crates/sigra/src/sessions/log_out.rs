@@ -26,7 +26,7 @@ impl<U: AuthUser> Sigra<U> {
             let ended = transact!(self, conn => {
                 let ended = self.end_presented_in(conn, session).await?;
                 for ended in &ended {
-                    self.audit().record(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
+                    self.audit().record_in(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
                 }
                 Ok(ended)
             })?;
@@ -73,7 +73,7 @@ impl<U: AuthUser> Sigra<U> {
             let ended = store::sessions::delete_presented::<U>(&mut *conn, &presented).await?;
             for ended in ended.iter().filter(|ended| ended.is_reuse) {
                 let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);
-                self.audit().record(&mut *conn, &event).await?;
+                self.audit().record_in(&mut *conn, &event).await?;
             }
             sessions.extend(ended);
         }

@@ -96,7 +96,7 @@ impl<U: AuthUser> Sigra<U> {
             if store::second_factors::exist::<U>(tx, &user).await? {
                 return Err(Error::SecondFactorRequired);
             }
-            self.audit().record(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
+            self.audit().record_in(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
             self.renew_session_with(tx, session, scope, Some(Proof::Password)).await
         })?;
         tracing::info!(

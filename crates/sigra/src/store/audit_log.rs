@@ -14,7 +14,7 @@ use crate::model::{
     audit::{Audit, AuditEvent},
     client::Client,
     database::{Dialect, Time},
-    log_in::LogInMethod,
+    log_in::LoginMethod,
     user::{AuthUser, Connection, Row},
     window::{Expired, Window},
 };
@@ -36,7 +36,7 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(audit.client.ip.map(|ip| ip.to_string()))
         .bind(audit.client.user_agent.as_deref())
         .bind(audit.metadata.to_string())
-        .bind(audit.method.map(LogInMethod::name))
+        .bind(audit.method.map(LoginMethod::name))
         .bind(Time(now))
         .execute(conn)
         .await
@@ -106,10 +106,10 @@ pub(crate) async fn list<U: AuthUser>(
 }
 
 /// Returns when a user last logged in with a method.
-pub(crate) async fn last_log_in<U: AuthUser>(
+pub(crate) async fn last_login<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
-    method: LogInMethod,
+    method: LoginMethod,
 ) -> sqlx::Result<Option<OffsetDateTime>> {
     const LAST: &str =
         "SELECT inserted_at FROM audit_events WHERE user_id = $1 AND method = $2 ORDER BY id DESC LIMIT 1";

@@ -18,7 +18,7 @@ use crate::{
     model::{
         binding::{Binding, BindingKey},
         database::{Dialect, Reads as _, Time},
-        log_in::LogInMethod,
+        log_in::LoginMethod,
         scope::{Found, Scope},
         second_factor::FactorKind,
         session::{EndedSession, NewSession, PresentedToken, Renewal, SessionId, SessionRow, Standing},
@@ -133,7 +133,7 @@ fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
         issued_at: columns.time()?,
         authenticated_at: columns.time()?,
         last_used_at: columns.time()?,
-        authenticated_by: columns.value::<Option<&str>>()?.map(LogInMethod::from_name),
+        authenticated_by: columns.value::<Option<&str>>()?.map(LoginMethod::from_name),
         mfa_pending: columns.value()?,
         mfa_verified_at: columns.optional_time()?,
         mfa_verified_by: columns.value::<Option<&str>>()?.and_then(FactorKind::from_name),
@@ -223,7 +223,7 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(new.user.id())
         .bind(new.user.hashed_password().map(HashedPassword::as_str))
         .bind(new.mfa_verified_at.map(Time))
-        .bind(new.method.map(LogInMethod::name))
+        .bind(new.method.map(LoginMethod::name))
         .bind(new.mfa_verified_by.map(FactorKind::name))
         .bind(token.series.as_bytes())
         .fetch_optional(conn)
@@ -356,7 +356,7 @@ pub(crate) async fn replace_token<U: AuthUser>(
         .bind(renewal.authenticated_at().map(Time))
         .bind(held.as_bytes())
         .bind(renewal.mfa_verified_at().map(Time))
-        .bind(renewal.authenticated_by().map(LogInMethod::name))
+        .bind(renewal.authenticated_by().map(LoginMethod::name))
         .bind(renewal.mfa_verified_by().map(FactorKind::name))
         .execute(conn)
         .await?;

@@ -158,7 +158,7 @@ pub trait TestHost: Sync {
         async {
             let email = self.unique_email();
             let user = self.register(&email, &Password::new(VALID_PASSWORD)).await;
-            if let Err(error) = self.sigra().limits().exhaust_log_ins(&email).await {
+            if let Err(error) = self.sigra().limits().exhaust_logins(&email).await {
                 panic!("can't exhaust the login limit of {email}: {error}");
             }
             (user, email)

@@ -12,7 +12,7 @@ use crate::{
     mfa::{backup_codes::BackupCodes, totp::TotpSecret},
     model::{
         client::Client,
-        log_in::{LogInMethod, RememberMe},
+        log_in::{LoginMethod, RememberMe},
         second_factor::FactorKind,
         session::NewSession,
         user::AuthUser,
@@ -51,7 +51,7 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<(), Error> {
         let client = browser.client();
         let new = NewSession {
-            method: Some(LogInMethod::Password),
+            method: Some(LoginMethod::Password),
             mfa_verified_at,
             mfa_verified_by: mfa_verified_at.map(|_| FactorKind::Totp),
             ..NewSession::of(user, RememberMe::No, &client, self.now())

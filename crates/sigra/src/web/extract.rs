@@ -6,7 +6,7 @@ use http::request::Parts;
 #[cfg(feature = "device-bound")]
 use crate::model::scope::BoundSudo;
 use crate::{
-    base::problem::Audience,
+    base::problem::ClientKind,
     browser::{cookie_session::CookieSession, visit::Visit},
     model::{
         scope::{Clearance, MfaChallenge, MfaEnrollment, Scope, Sudo},
@@ -96,7 +96,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaChallenge<U> {
         let current = &current::<U>(parts, "MfaChallenge").await.map_err(ScopeRejection::from)?;
         match current.with_clearance(Clearance::ChallengePending) {
             Some(scope) => Ok(Self(scope.clone())),
-            None if current.found.is_some() => Err(MfaChallengeRejection::NotPending(Audience::of(&parts.headers))),
+            None if current.found.is_some() => Err(MfaChallengeRejection::NotPending(ClientKind::of(&parts.headers))),
             None => Err(ScopeRejection::of(current, parts).into()),
         }
     }

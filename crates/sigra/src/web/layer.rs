@@ -54,7 +54,7 @@ use crate::{
 /// An unsafe request always runs to its end. A server drops the handler when the client disconnects, so a client that
 /// disconnects at the right moment could change a password and prevent the email about it. Here the rest runs in the
 /// background, without your task-locals; [`Sigra::settle`] waits for it. A body that
-/// [stalls](crate::Config::body_patience) becomes an error, so that no handler waits forever. Of a safe request, such as
+/// [stalls](crate::Config::body_timeout) becomes an error, so that no handler waits forever. Of a safe request, such as
 /// the callback of a provider, only [commits](crate::Transaction::commit) run to their end.
 ///
 /// If the database is unavailable, a request with a token gets 503 and `Retry-After`, and keeps its cookies.
@@ -62,7 +62,7 @@ use crate::{
 /// It serves only axum's requests and responses: it gives requests a body that can't stall, and answers those that it
 /// refuses.
 ///
-/// Around existing routes, it can act [only for handlers that ask](Self::only_where_asked).
+/// Around existing routes, it can act [only for handlers that ask](Self::on_demand).
 pub struct FetchCurrentScopeLayer<U: AuthUser> {
     sigra: Sigra<U>,
     concern: Concern,
@@ -103,11 +103,11 @@ impl<U: AuthUser> FetchCurrentScopeLayer<U> {
     ///     Router::new()
     ///         .route("/api/reports", post(async || "For every origin, as before"))
     ///         .route("/me", get(async |scope: Scope<User>| scope.user().email.clone()))
-    ///         .layer(sigra.fetch_current_scope().only_where_asked())
+    ///         .layer(sigra.fetch_current_scope().on_demand())
     /// }
     /// ```
     #[must_use]
-    pub fn only_where_asked(mut self) -> Self {
+    pub fn on_demand(mut self) -> Self {
         self.concern = Concern::Asking;
         self
     }
@@ -187,7 +187,7 @@ where
         #[cfg(feature = "device-bound")]
         note_binding(&self.sigra, &request, &session);
         if !is_safe && self.concern == Concern::All {
-            let patience = self.sigra.parts.config.body_patience;
+            let patience = self.sigra.parts.config.body_timeout;
             request = request.map(|body| impatient(body, patience));
         }
         if concern == Concern::Asking {

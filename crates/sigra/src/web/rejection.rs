@@ -11,7 +11,7 @@ use http::{StatusCode, Uri, header, request::Parts, uri::Authority};
 use crate::{
     base::{
         error::Error,
-        problem::{Audience, Problem, code},
+        problem::{ClientKind, Problem, code},
         telemetry,
     },
     browser::{flash::Flash, return_to::ReturnTo, visit::Visit},
@@ -82,7 +82,7 @@ impl ScopeRejection {
     pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
         log_refusal(current, parts, code::AUTHENTICATION_REQUIRED);
-        lead(parts, &config.log_in_path, config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
+        lead(parts, &config.login_path, config.login_message).map_or(Self::Unauthenticated, Self::LogIn)
     }
 
     /// Returns the code, for clients that aren't browsers and for the log.
@@ -153,8 +153,8 @@ impl SudoRejection {
     pub(crate) fn stale<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
         log_refusal(current, parts, code::SUDO_REQUIRED);
-        let audience = Audience::of(&parts.headers);
-        if audience == Audience::Program {
+        let audience = ClientKind::of(&parts.headers);
+        if audience == ClientKind::Program {
             return Self::Stale;
         }
         if audience.is_navigation(&parts.method) {
@@ -194,7 +194,7 @@ impl IntoResponse for SudoRejection {
 
 /// Returns where to redirect a browser that opens a page. `None` for other requests.
 fn lead(parts: &Parts, path: &str, message: fn() -> &'static str) -> Option<String> {
-    if !Audience::of(&parts.headers).is_navigation(&parts.method) {
+    if !ClientKind::of(&parts.headers).is_navigation(&parts.method) {
         return None;
     }
     remember_where(parts, message());
@@ -313,9 +313,9 @@ impl IntoResponse for MissingLayer {
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{Audience, rejection::MfaChallengeRejection};
+/// use sigra::{ClientKind, rejection::MfaChallengeRejection};
 ///
-/// let response = MfaChallengeRejection::NotPending(Audience::Program).into_response();
+/// let response = MfaChallengeRejection::NotPending(ClientKind::Program).into_response();
 /// assert_eq!(response.status(), StatusCode::CONFLICT);
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
@@ -327,15 +327,15 @@ pub enum MfaChallengeRejection {
     /// The second factor was already presented, or none is required: browsers are redirected to the home page, other
     /// clients get 409.
     #[error("no second factor is pending")]
-    NotPending(Audience),
+    NotPending(ClientKind),
 }
 
 impl IntoResponse for MfaChallengeRejection {
     fn into_response(self) -> Response {
         match self {
             Self::Scope(rejection) => rejection.into_response(),
-            Self::NotPending(Audience::Browser) => Redirect::to("/").into_response(),
-            Self::NotPending(Audience::Program) => {
+            Self::NotPending(ClientKind::Browser) => Redirect::to("/").into_response(),
+            Self::NotPending(ClientKind::Program) => {
                 Problem::new(StatusCode::CONFLICT).code(code::NO_SECOND_FACTOR_PENDING).into_response()
             }
         }

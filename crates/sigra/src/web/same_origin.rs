@@ -12,7 +12,7 @@ use crate::web::{
 /// Refuses unsafe requests from pages of other origins with 403. Clients that aren't browsers pass, and so do `GET`,
 /// `HEAD` and `OPTIONS`. For handlers that change something because of what browsers send on their own, such as the
 /// host's own cookie, but take no [`Scope`](crate::scope::Scope), where the layer acts [only for handlers that
-/// ask](crate::scope::FetchCurrentScopeLayer::only_where_asked).
+/// ask](crate::scope::FetchCurrentScopeLayer::on_demand).
 ///
 /// ```
 /// use axum::{Router, middleware::from_extractor, routing::post};

@@ -55,13 +55,13 @@ async fn enrollment(
 }
 
 async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<()> {
-    sigra.log_in(session, user, sigra::LogInMethod::Password, sigra::RememberMe::No).await?;
+    sigra.log_in(session, user, sigra::LoginMethod::Password, sigra::RememberMe::No).await?;
     Ok(())
 }
 
 async fn links(sigra: &Sigra<User>, token: &EmailToken, client: &Client) -> sigra::Result<()> {
     let mut tx = sigra.begin().await?;
-    sigra.email_tokens().take(&mut tx, token, Context::Confirm).await?;
+    sigra.email_tokens().take_in(&mut tx, token, Context::Confirm).await?;
     sigra.recovery().recover_in(&mut tx, token, client).await?;
     tx.commit().await
 }

@@ -13,7 +13,7 @@ const ENDPOINTS: [ProviderEndpoint; 4] =
     [ProviderEndpoint::Metadata, ProviderEndpoint::Keys, ProviderEndpoint::Token, ProviderEndpoint::Profile];
 
 /// Logs in at a provider that nothing is known of yet, and that misbehaves.
-async fn log_in_at(corp: &TestProvider, fault: ProviderFault) -> OauthError {
+async fn login_page(corp: &TestProvider, fault: ProviderFault) -> OauthError {
     corp.misbehave(fault);
     corp.log_in_as(jane().email_in_profile());
     let providers = Providers::new([corp.oidc("corp")]).unwrap().timeout(Duration::from_millis(300));
@@ -59,7 +59,7 @@ async fn no_endpoint_can_make_a_login_wait_longer_than_the_timeout() {
     let corp = TestProvider::start().await;
     for endpoint in ENDPOINTS {
         let start = Instant::now();
-        let error = log_in_at(&corp, ProviderFault::Slow(endpoint)).await;
+        let error = login_page(&corp, ProviderFault::Slow(endpoint)).await;
         assert_eq!(error, OauthError::TimedOut, "{endpoint:?}");
         assert!(error.is_unreachable());
         assert!(start.elapsed() < Duration::from_secs(10), "{endpoint:?}");
@@ -70,7 +70,7 @@ async fn no_endpoint_can_make_a_login_wait_longer_than_the_timeout() {
 async fn no_response_is_read_beyond_256_kib() {
     let corp = TestProvider::start().await;
     for endpoint in ENDPOINTS {
-        assert_eq!(log_in_at(&corp, ProviderFault::Huge(endpoint)).await, OauthError::TooLarge, "{endpoint:?}");
+        assert_eq!(login_page(&corp, ProviderFault::Huge(endpoint)).await, OauthError::TooLarge, "{endpoint:?}");
     }
 }
 
@@ -78,7 +78,7 @@ async fn no_response_is_read_beyond_256_kib() {
 async fn redirects_are_never_followed() {
     let corp = TestProvider::start().await;
     for endpoint in ENDPOINTS {
-        let error = log_in_at(&corp, ProviderFault::Redirecting(endpoint)).await;
+        let error = login_page(&corp, ProviderFault::Redirecting(endpoint)).await;
         assert_eq!(error, OauthError::Redirected, "{endpoint:?}");
     }
     assert_eq!(corp.requests(ProviderEndpoint::Elsewhere), 0);
@@ -88,8 +88,8 @@ async fn redirects_are_never_followed() {
 async fn a_response_that_is_not_json_is_refused() {
     let corp = TestProvider::start().await;
     for endpoint in ENDPOINTS {
-        assert_eq!(log_in_at(&corp, ProviderFault::Html(endpoint)).await, OauthError::ContentType, "{endpoint:?}");
-        assert_eq!(log_in_at(&corp, ProviderFault::Nonsense(endpoint)).await, OauthError::Malformed, "{endpoint:?}");
+        assert_eq!(login_page(&corp, ProviderFault::Html(endpoint)).await, OauthError::ContentType, "{endpoint:?}");
+        assert_eq!(login_page(&corp, ProviderFault::Nonsense(endpoint)).await, OauthError::Malformed, "{endpoint:?}");
     }
 }
 
@@ -97,7 +97,7 @@ async fn a_response_that_is_not_json_is_refused() {
 async fn a_provider_that_fails_is_said_to_be_unreachable() {
     let corp = TestProvider::start().await;
     for endpoint in ENDPOINTS {
-        let error = log_in_at(&corp, ProviderFault::Failing(endpoint)).await;
+        let error = login_page(&corp, ProviderFault::Failing(endpoint)).await;
         assert_eq!(error, OauthError::Status(503), "{endpoint:?}");
         assert!(error.is_unreachable());
     }
@@ -111,7 +111,7 @@ async fn invariant_19_metadata_and_callbacks_of_another_issuer_are_refused() {
         (ProviderFault::WrongCallbackIssuer, OauthError::CallbackIssuer),
         (ProviderFault::NoCallbackIssuer, OauthError::CallbackIssuerMissing),
     ] {
-        assert_eq!(log_in_at(&corp, fault).await, expected, "{fault:?}");
+        assert_eq!(login_page(&corp, fault).await, expected, "{fault:?}");
     }
     assert_eq!(corp.requests(ProviderEndpoint::Token), 0, "no code was sent anywhere");
 }
@@ -119,7 +119,7 @@ async fn invariant_19_metadata_and_callbacks_of_another_issuer_are_refused() {
 #[tokio::test]
 async fn a_code_is_never_sent_without_tls() {
     let corp = TestProvider::start().await;
-    assert_eq!(log_in_at(&corp, ProviderFault::InsecureEndpoint).await, OauthError::Insecure);
+    assert_eq!(login_page(&corp, ProviderFault::InsecureEndpoint).await, OauthError::Insecure);
 }
 
 #[tokio::test]

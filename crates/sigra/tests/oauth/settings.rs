@@ -27,7 +27,7 @@ fn all_presets_are_accepted() {
     let providers = Providers::new([
         Provider::google("id", "secret"),
         Provider::microsoft("common", "id", "secret"),
-        Provider::microsoft(TENANT, "id", "secret").named("work"),
+        Provider::microsoft(TENANT, "id", "secret").with_name("work"),
         Provider::apple("com.example.app", "TEAM", "KEY", p8()),
         Provider::gitlab("id", "secret"),
         Provider::github("id", "secret"),
@@ -75,7 +75,7 @@ fn a_mistake_is_one_sentence_that_names_the_provider_and_the_fix() {
         assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
     }
     for name in ["", "Google", "a/b", "..", &"a".repeat(33)] {
-        let error = error_of(Provider::google("id", "secret").named(name));
+        let error = error_of(Provider::google("id", "secret").with_name(name));
         assert_eq!(error, ConfigError::ProviderName(name.to_owned()));
     }
     let twice = Providers::new([Provider::google("a", "b"), Provider::google("c", "d")]);

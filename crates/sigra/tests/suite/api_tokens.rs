@@ -51,7 +51,9 @@ async fn host() -> Host {
 fn routes(host: &Host) -> Router {
     let caller = async |caller: Caller<User, ReadProjects>| match &caller {
         Caller::Session(scope) => format!("session {}", scope.user().email),
-        Caller::Bearer(bearer) => format!("bearer {} {}", bearer.user().email, caller.may::<WriteProjects>()),
+        Caller::Bearer(bearer) => {
+            format!("bearer {} {}", bearer.user().email, caller.has_permission::<WriteProjects>())
+        }
     };
     Router::new()
         .route("/bearer", any(async |bearer: Bearer<User>| bearer.user().email.clone()))
@@ -89,7 +91,7 @@ async fn list(State(sigra): State<sigra::Sigra<User>>, scope: Scope<User>) -> si
 /// The routes behind each of the two layers.
 fn routers(host: &Host) -> [Router; 2] {
     let layer = host.sigra.fetch_current_scope();
-    [routes(host).layer(layer.clone()), routes(host).layer(layer.only_where_asked())]
+    [routes(host).layer(layer.clone()), routes(host).layer(layer.on_demand())]
 }
 
 fn router(host: &Host) -> Router {
@@ -324,7 +326,7 @@ async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
             3 => {
                 let session = Some(scope.session().id);
                 let mut tx = host.sigra.begin().await.unwrap();
-                let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, session).await.unwrap();
+                let revoked = host.sigra.sessions().end_all_access_in(&mut tx, &user.id, session).await.unwrap();
                 tx.commit().await.unwrap();
                 host.sigra.sessions().announce(revoked);
             }
@@ -351,7 +353,7 @@ async fn invariant_9_a_password_change_in_a_session_keeps_tokens() {
     let (user, browser, created) = with_token(&host).await;
     let kept = sudo(&host, &browser).await.0.session().id;
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.email_tokens().delete_others_in(&mut tx, &user.id, kept).await.unwrap();
+    let revoked = host.sigra.sessions().end_other_access_in(&mut tx, &user.id, kept).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     assert_status(&program(&host, &created).get("/read").await, 200);
@@ -506,7 +508,7 @@ async fn at_most_the_configured_number_of_tokens_exists_also_if_they_are_created
     assert!(refused.into_iter().all(|error| matches!(error, Error::TooManyApiTokens { max: 5 })));
     assert_eq!(count(&host, "api_tokens").await, 5);
     let tokens = host.sigra.api_tokens();
-    assert!(!tokens.may_create(&tokens.list(&sudo.0).await.unwrap()));
+    assert!(!tokens.can_create(&tokens.list(&sudo.0).await.unwrap()));
 
     host.clock().advance(DAY * 30);
     let browser = host.log_in(&user).await;
@@ -668,7 +670,7 @@ async fn invariant_9_a_request_from_before_a_password_reset_creates_no_token_aft
     let (user, browser) = host.authenticated_fixture().await;
     let sudo = sudo(&host, &browser).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
+    let revoked = host.sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     let error = host.sigra.api_tokens().create(&sudo, &new_token(READ), &Client::default()).await.unwrap_err();

@@ -55,7 +55,7 @@ async fn an_event_is_rolled_back_with_its_transaction() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut tx = host.sigra.begin().await.unwrap();
-    host.sigra.audit().record(&mut tx, &Audit::new("test").of(user.id)).await.unwrap();
+    host.sigra.audit().record_in(&mut tx, &Audit::new("test").of(user.id)).await.unwrap();
     tx.rollback().await.unwrap();
     assert!(actions(&host, &user).await.is_empty());
 }
@@ -67,7 +67,7 @@ async fn an_event_has_the_user_the_actor_and_the_client() {
     let client = Client::new([203, 0, 113, 7], "a browser");
     let metadata = serde_json::json!({ "plan": "team" });
     let audit = Audit::new("plan.changed").of(user.id).by(admin.id).from(&client).with(metadata.clone());
-    host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+    host.sigra.audit().record_in(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
     let events = host.sigra.audit().list(&user.id, None, 1).await.unwrap();
     let event = &events[0];
     assert_eq!((event.action.as_str(), event.user, event.actor), ("plan.changed", Some(user.id), Some(admin.id)));
@@ -82,7 +82,7 @@ async fn pages_of_events_have_no_gaps() {
     let user = host.registered_fixture().await;
     for number in 0..25 {
         let audit = Audit::new(format!("event {number}")).of(user.id);
-        host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+        host.sigra.audit().record_in(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
     }
     let (mut seen, mut before) = (Vec::new(), None);
     loop {
@@ -118,7 +118,7 @@ async fn events_are_purged_after_the_configured_retention() {
     for (retention, days, kept) in [(None, 4000, 1), (Some(DAY * 365), 365, 0), (Some(DAY * 365), 364, 1)] {
         let host = Host::with(|config| config.audit_retention(retention)).await;
         let mut conn = host.pool.acquire().await.unwrap();
-        host.sigra.audit().record(&mut conn, &Audit::new("tests.ran")).await.unwrap();
+        host.sigra.audit().record_in(&mut conn, &Audit::new("tests.ran")).await.unwrap();
         drop(conn);
         host.clock().advance(DAY * days);
         host.sigra.housekeeping().purge_expired().await.unwrap();
@@ -135,8 +135,8 @@ async fn repeated_events_of_unknown_users_are_counted_in_one_row() {
     let (user, mut conn) = (host.registered_fixture().await, host.pool.acquire().await.unwrap());
     for last in 0..20 {
         let failure = Audit::new(telemetry::LOGIN_FAILURE).from(&client(last));
-        host.sigra.audit().record_repeatable(&mut conn, &failure).await.unwrap();
-        host.sigra.audit().record_repeatable(&mut conn, &failure.of(user.id).from(&client(last % 2))).await.unwrap();
+        host.sigra.audit().record_repeatable_in(&mut conn, &failure).await.unwrap();
+        host.sigra.audit().record_repeatable_in(&mut conn, &failure.of(user.id).from(&client(last % 2))).await.unwrap();
     }
     drop(conn);
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();

@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{Method, Request, StatusCode, header};
 use sigra::{
-    CookieSession, LogInMethod, RememberMe, Scope, Sudo,
+    CookieSession, LoginMethod, RememberMe, Scope, Sudo,
     mfa::{MfaChallenge, MfaEnrollment},
     scope::SameOrigin,
     testing::{TestClient, TestHost, TestResponse, assert_problem, assert_redirected_to, assert_status},
@@ -69,7 +69,7 @@ fn own_routes(host: &Host) -> Router {
                     .bind(email)
                     .fetch_one(planted.pool())
                     .await?;
-                planted.log_in(&session, &user, LogInMethod::Password, RememberMe::Yes).await.map(|_| "planted")
+                planted.log_in(&session, &user, LoginMethod::Password, RememberMe::Yes).await.map(|_| "planted")
             }),
         )
         .merge(guarded)
@@ -81,7 +81,7 @@ fn email(scope: Option<Scope<User>>) -> String {
 }
 
 fn beside(host: &Host) -> Router {
-    own_routes(host).layer(host.sigra.fetch_current_scope().only_where_asked())
+    own_routes(host).layer(host.sigra.fetch_current_scope().on_demand())
 }
 
 /// A browser with the cookies of another, at the host's own routes.
@@ -205,7 +205,7 @@ async fn invariant_8_a_forged_request_to_the_hosts_own_routes_does_not_query_the
 async fn invariant_8_the_strict_layer_works_inside_the_layer_that_acts_only_where_asked() {
     let host = Host::new().await;
     let (user, logged_in) = host.logged_in(true).await;
-    let nested = host.router().layer(host.sigra.fetch_current_scope().only_where_asked());
+    let nested = host.router().layer(host.sigra.fetch_current_scope().on_demand());
     let client = TestClient::new(nested);
     for (name, value) in logged_in.cookies() {
         client.set_cookie(&name, &value);

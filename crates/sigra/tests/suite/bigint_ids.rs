@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Config, CookieSession, HashedPassword, LogInMethod, Password, RememberMe, Scope, SecretKeyBase, Sigra,
+    Config, CookieSession, HashedPassword, LoginMethod, Password, RememberMe, Scope, SecretKeyBase, Sigra,
     Verification,
     config::Argon2Params,
     testing::{TestClient, VALID_PASSWORD, assert_redirected_to, assert_status},
@@ -45,7 +45,7 @@ async fn log_in(
     if sigra.verify_password(Some(&user), &Password::new(password)).await? == Verification::Invalid {
         return Ok(StatusCode::UNAUTHORIZED);
     }
-    let _ = sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await?;
+    let _ = sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

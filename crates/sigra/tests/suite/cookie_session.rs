@@ -8,12 +8,12 @@ use axum::{
 };
 use http::{Request, StatusCode};
 use sigra::{
-    CookieSession, Flash, LogInMethod, RememberMe,
+    CookieSession, Flash, LoginMethod, RememberMe,
     config::{CookieOptions, SameSite},
     testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
 };
 
-use super::host::{self, DAY, Host, KEY, REMEMBER_ME, SECOND, get_request, log_in_form, who};
+use super::host::{self, DAY, Host, KEY, REMEMBER_ME, SECOND, get_request, login_form, who};
 
 /// Part of the names of cookies with flash messages.
 const FLASH: &str = ".flash-";
@@ -78,7 +78,7 @@ async fn cookies_have_exactly_these_attributes_without_tls() {
 
 #[tokio::test]
 async fn cookies_have_the_host_prefix_with_tls() {
-    let host = Host::with(|config| config.secure(true)).await;
+    let host = Host::with(|config| config.secure_cookies(true)).await;
     let (user, browser) = host.logged_in(true).await;
     assert_eq!(who(&browser).await, user.email);
     browser.get("/flash").await;
@@ -103,7 +103,7 @@ async fn cookies_have_the_host_prefix_with_tls() {
 
 #[tokio::test]
 async fn cookies_with_a_domain_are_shared_by_subdomains_and_expired_for_it() {
-    let host = Host::with(|config| config.secure(true).cookie_domain("example.com".to_owned())).await;
+    let host = Host::with(|config| config.secure_cookies(true).cookie_domain("example.com".to_owned())).await;
     let user = host.registered_fixture().await;
     let browser = host.client().origin("https://app.example.com");
     assert_eq!(
@@ -141,7 +141,7 @@ async fn cookie_name_path_and_same_site_can_be_configured() {
     let host = Host::with(|config| {
         let session = CookieOptions::named("sid").path("/app");
         let remember_me = CookieOptions::named("keep").same_site(SameSite::Strict);
-        config.secure(true).session_cookie(session).remember_me_cookie(remember_me)
+        config.secure_cookies(true).session_cookie(session).remember_me_cookie(remember_me)
     })
     .await;
     let user = host.registered_fixture().await;
@@ -387,7 +387,7 @@ async fn invariant_3_every_renewal_and_logout_deletes_entries() {
         put(&browser, "cart", "mine").await;
         put(&browser, "locale", "de").await;
         let before = browser.fork();
-        browser.post(path, &log_in_form(&user, true)).await;
+        browser.post(path, &login_form(&user, true)).await;
         assert_eq!(entry(&browser, "cart").await, "nothing", "{path}");
         browser.set_cookie("_my_app_key.cart", &before.cookie("_my_app_key.cart").unwrap());
         assert_eq!(entry(&browser, "cart").await, "nothing", "{path}: replayed");
@@ -543,7 +543,7 @@ async fn a_login_stays_valid_if_its_handler_fails_afterward() {
     let (user, _) = host.logged_in(false).await;
     let (sigra, who) = (host.sigra.clone(), user.clone());
     let log_in = async move |session: CookieSession| -> sigra::Result<()> {
-        let _ = sigra.log_in(&session, &who, LogInMethod::Password, RememberMe::No).await?;
+        let _ = sigra.log_in(&session, &who, LoginMethod::Password, RememberMe::No).await?;
         session.put_flash(Flash::Info, "Welcome back!")?;
         Err(sqlx::Error::PoolTimedOut.into())
     };

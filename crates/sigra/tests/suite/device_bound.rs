@@ -56,7 +56,7 @@ fn settings() -> DeviceBound {
 }
 
 fn secure(config: Config) -> Config {
-    config.secure(true).device_bound(settings())
+    config.secure_cookies(true).device_bound(settings())
 }
 
 async fn host() -> Host {
@@ -155,7 +155,7 @@ async fn a_login_over_https_offers_the_browser_to_bind_its_session() {
 #[tokio::test]
 async fn without_https_or_the_setting_nothing_is_offered() {
     let plain = Host::new().await;
-    let off = Host::with(|config| config.secure(true)).await;
+    let off = Host::with(|config| config.secure_cookies(true)).await;
     for host in [plain, off] {
         let (_, browser, response) = offered(&host).await;
         assert_eq!(response.header("secure-session-registration"), None);
@@ -165,10 +165,10 @@ async fn without_https_or_the_setting_nothing_is_offered() {
     let refused = Config::new("my_app", secret("a")).device_bound(settings()).check().unwrap_err();
     assert!(refused.to_string().contains("HTTPS"), "{refused}");
     for origin in ["http://localhost", "https://localhost/", "localhost", "https://", "https://user@localhost"] {
-        let config = Config::new("my_app", secret("a")).secure(true).device_bound(DeviceBound::at(origin));
+        let config = Config::new("my_app", secret("a")).secure_cookies(true).device_bound(DeviceBound::at(origin));
         assert!(config.check().unwrap_err().to_string().contains("origin"), "{origin}");
     }
-    let config = Config::new("my_app", secret("a")).secure(true).device_bound(settings().path("a\"b"));
+    let config = Config::new("my_app", secret("a")).secure_cookies(true).device_bound(settings().path("a\"b"));
     assert!(config.check().unwrap_err().to_string().contains("begins with `/`"));
 }
 
@@ -534,7 +534,7 @@ async fn a_browser_that_says_why_it_has_no_bound_cookie_is_no_thief() {
 
 #[tokio::test]
 async fn a_request_below_an_excluded_path_is_no_theft() {
-    let excluding = |config: Config| config.secure(true).device_bound(settings().exclude(["/may", "/maybe"]));
+    let excluding = |config: Config| config.secure_cookies(true).device_bound(settings().exclude(["/may", "/maybe"]));
     let host = Host::with(excluding).await;
     let (user, browser) = bound(&host, false).await;
     let without_renewal = browser.fork();
@@ -566,9 +566,9 @@ async fn a_failure_of_the_hosts_reaction_leaves_no_event_and_is_tried_again() {
 #[tokio::test]
 async fn in_report_mode_and_when_turned_off_bound_sessions_work_without_the_key() {
     for configure in [
-        (|config: Config| config.secure(true).device_bound(settings().mode(BindingMode::Report)))
+        (|config: Config| config.secure_cookies(true).device_bound(settings().mode(BindingMode::Report)))
             as fn(Config) -> Config,
-        |config| config.secure(true),
+        |config| config.secure_cookies(true),
     ] {
         let host = host().await;
         let (user, browser) = bound(&host, false).await;
@@ -580,13 +580,15 @@ async fn in_report_mode_and_when_turned_off_bound_sessions_work_without_the_key(
         assert_eq!(audited(&host, &user).await, 0);
         assert!(other.sigra().fetch_session(&token(&thief)).await.unwrap().is_some());
     }
-    let reporting = Host::with(|config| config.secure(true).device_bound(settings().mode(BindingMode::Report))).await;
+    let reporting =
+        Host::with(|config| config.secure_cookies(true).device_bound(settings().mode(BindingMode::Report))).await;
     bound(&reporting, false).await;
 }
 
 #[tokio::test]
 async fn in_report_mode_a_request_without_the_bound_cookie_takes_no_query_if_its_scope_is_cached() {
-    let host = Host::with(|config| config.secure(true).device_bound(settings().mode(BindingMode::Report))).await;
+    let host =
+        Host::with(|config| config.secure_cookies(true).device_bound(settings().mode(BindingMode::Report))).await;
     let (user, browser) = bound(&host, false).await;
     host.clock().advance(TTL * 2);
     let thief = browser.fork();
@@ -801,7 +803,7 @@ async fn a_user_who_must_be_bound_is_anonymous_in_a_session_that_is_not() {
 #[tokio::test]
 async fn invariant_23_a_handler_can_require_a_bound_session_in_every_mode() {
     for mode in [BindingMode::Report, BindingMode::Enforce] {
-        let host = Host::with(|config| config.secure(true).device_bound(settings().mode(mode))).await;
+        let host = Host::with(|config| config.secure_cookies(true).device_bound(settings().mode(mode))).await;
         let (_, unbound, _) = offered(&host).await;
         assert_refused(&unbound.post("/bound-sudo", &[]).await, StatusCode::FORBIDDEN, "binding_required");
         let (user, browser) = bound(&host, false).await;
@@ -814,7 +816,7 @@ async fn invariant_23_a_handler_can_require_a_bound_session_in_every_mode() {
         let refused = thief.post("/bound-sudo", &[]).await;
         assert!(!refused.status().is_success(), "{refused:?}");
         assert_eq!(browser.post("/bound-sudo", &[]).await.text(), user.email);
-        let off = host.restart(|config| config.secure(true)).await;
+        let off = host.restart(|config| config.secure_cookies(true)).await;
         let refused = off.take_over(&thief).post("/bound-sudo", &[]).await;
         assert_refused(&refused, StatusCode::FORBIDDEN, "binding_required");
         host.clock().advance(MINUTE * 20);

@@ -10,18 +10,18 @@ use super::host::{DAY, Host, User};
 const CONTEXTS: [(Context<'static>, Duration); 4] = [
     (Context::Confirm, DAY),
     (Context::ResetPassword, Duration::from_secs(60 * 60)),
-    (Context::LogIn, Duration::from_secs(15 * 60)),
+    (Context::Login, Duration::from_secs(15 * 60)),
     (Context::ChangeEmail("old@example.com"), DAY),
 ];
 
 async fn create(sigra: &Sigra<User>, user: &User, context: Context<'_>) -> EmailToken {
     let mut conn = sigra.pool().acquire().await.unwrap();
-    sigra.email_tokens().create(&mut conn, &user.id, context, &user.email).await.unwrap()
+    sigra.email_tokens().create_in(&mut conn, &user.id, context, &user.email).await.unwrap()
 }
 
 async fn take(sigra: &Sigra<User>, token: &EmailToken, context: Context<'_>) -> Option<User> {
     let mut tx = sigra.begin().await.unwrap();
-    let sent = sigra.email_tokens().take(&mut tx, token, context).await.unwrap();
+    let sent = sigra.email_tokens().take_in(&mut tx, token, context).await.unwrap();
     tx.commit().await.unwrap();
     let taken = sent.map(|sent| {
         assert_eq!(sent.to, sent.user.email);
@@ -106,7 +106,7 @@ async fn a_token_used_in_a_rolled_back_transaction_stays_valid() {
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::Confirm).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    assert!(host.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await.unwrap().is_valid());
+    assert!(host.sigra.email_tokens().take_in(&mut tx, &token, Context::Confirm).await.unwrap().is_valid());
     tx.rollback().await.unwrap();
     assert!(take(&host.sigra, &token, Context::Confirm).await.is_some());
 }
@@ -115,10 +115,10 @@ async fn a_token_used_in_a_rolled_back_transaction_stays_valid() {
 async fn invariant_17_a_token_of_a_suspended_user_is_refused() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let token = create(&host.sigra, &user, Context::LogIn).await;
+    let token = create(&host.sigra, &user, Context::Login).await;
     host.execute("UPDATE users SET suspended = true").await;
-    assert!(!host.sigra.email_tokens().find(&token, Context::LogIn).await.unwrap().is_valid());
-    assert!(take(&host.sigra, &token, Context::LogIn).await.is_none());
+    assert!(!host.sigra.email_tokens().find(&token, Context::Login).await.unwrap().is_valid());
+    assert!(take(&host.sigra, &token, Context::Login).await.is_none());
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn invariant_9_all_tokens_of_one_user_can_be_deleted_at_once() {
     let kept = host.sigra.fetch_session(&super::host::token(&browser)).await.unwrap().unwrap();
     let other = host.log_in(&user).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, Some(kept.session().id)).await.unwrap();
+    let revoked = host.sigra.sessions().end_all_access_in(&mut tx, &user.id, Some(kept.session().id)).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     assert_eq!(host.rows().await, 1 + 5);
@@ -152,7 +152,7 @@ async fn a_scheduled_deletion_leaves_the_links_that_were_sent_to_the_users_addre
         sent.push((context, create(&host.sigra, &user, context).await));
     }
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.email_tokens().delete_all_but_links_in(&mut tx, &user.id, None).await.unwrap();
+    let revoked = host.sigra.sessions().end_access_before_deletion_in(&mut tx, &user.id, None).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     assert_eq!(super::host::who(&browser).await, "anonymous");

@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{Method, Request, StatusCode};
 use sigra::{
-    Config, CookieSession, HashedPassword, LogInMethod, RememberMe, Scope, Sigra, Sudo,
+    Config, CookieSession, HashedPassword, LoginMethod, RememberMe, Scope, Sigra, Sudo,
     testing::{TestClient, TestHost, assert_problem, assert_redirected_to, assert_status},
 };
 
@@ -82,7 +82,7 @@ async fn redirects_depend_on_the_accept_header_and_then_the_fetch_mode() {
 
 #[tokio::test]
 async fn a_user_without_a_recent_login_is_redirected_to_the_sudo_page() {
-    let host = Host::with(|config| config.sudo_at("/confirm-it-is-you", || "Please confirm.")).await;
+    let host = Host::with(|config| config.sudo_page("/confirm-it-is-you", || "Please confirm.")).await;
     let (_, browser) = host.logged_in(false).await;
     host.clock().advance(DAY);
     assert_redirected_to(&browser.get("/sudo?delete=yes").await, "/confirm-it-is-you");
@@ -192,7 +192,7 @@ async fn layers_for_two_types_of_user_find_both() {
     host.execute("UPDATE users SET hashed_password = NULL").await;
     let admins: Sigra<Admin> = Sigra::new(Config::new("admins", host::secret("b")), host.pool.clone()).unwrap();
     let log_in = async |State(sigra): State<Sigra<Admin>>, session: CookieSession, Path(id): Path<uuid::Uuid>| {
-        sigra.log_in(&session, &Admin { id }, LogInMethod::Passkey, RememberMe::No).await.map(drop)
+        sigra.log_in(&session, &Admin { id }, LoginMethod::Passkey, RememberMe::No).await.map(drop)
     };
     let both = async |user: Scope<User>, admin: Scope<Admin>| format!("{} {}", user.user().email, admin.user().id);
     let app = Router::new()

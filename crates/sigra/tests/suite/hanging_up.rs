@@ -60,7 +60,7 @@ struct Owner {
 async fn change(State(owner): State<Owner>, session: CookieSession) -> sigra::Result<()> {
     let mut tx = owner.sigra.begin().await?;
     let audit = sigra::audit::Audit::new("changed").from(&session.client());
-    owner.sigra.audit().record(&mut tx, &audit).await?;
+    owner.sigra.audit().record_in(&mut tx, &audit).await?;
     tx.commit().await?;
     yield_now().await;
     owner.announced.fetch_add(1, Ordering::SeqCst);
@@ -233,7 +233,7 @@ async fn a_handler_sees_the_task_locals_of_outer_layers() {
 /// The client neither sends the body nor hangs up.
 #[tokio::test]
 async fn a_request_whose_body_never_arrives_times_out() {
-    let host = Host::with(|config| config.body_patience(Duration::from_millis(100))).await;
+    let host = Host::with(|config| config.body_timeout(Duration::from_millis(100))).await;
     let route = post(async |body: Result<String, _>| -> StatusCode {
         body.map_or_else(|error: axum::extract::rejection::StringRejection| error.status(), |_| StatusCode::OK)
     });

@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Clock, Config, CookieSession, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
+    Clock, Config, CookieSession, Flash, HashedPassword, LoginMethod, LoginOutcome, Password, RememberMe, Scope,
     SecretKeyBase, SessionToken, Sigra, Sudo, Verification,
     config::{Argon2Params, RelyingParty},
     live::Live,
@@ -161,8 +161,8 @@ impl Host {
     ) -> Self {
         let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
         let config = config
-            .mfa_challenge_at("/mfa-challenge", || "Second factor, please.")
-            .mfa_enrollment_at("/mfa", || "Set up a second factor, please.")
+            .mfa_challenge_page("/mfa-challenge", || "Second factor, please.")
+            .mfa_enrollment_page("/mfa", || "Set up a second factor, please.")
             .relying_party(RelyingParty::new("localhost", "https://localhost"));
         let sigra = Sigra::new(configure(config), pool.clone()).expect("valid settings");
         Self { sigra, pool, slow: Slow::new(), clock, database }
@@ -178,7 +178,7 @@ impl Host {
     }
 
     pub async fn post_log_in(&self, browser: &TestClient, user: &User, remember_me: bool) -> TestResponse {
-        browser.post("/log-in", &log_in_form(user, remember_me)).await
+        browser.post("/log-in", &login_form(user, remember_me)).await
     }
 
     /// Sends a slow request, and awaits `other` while its handler waits. The browser hasn't stored the response yet.
@@ -283,7 +283,7 @@ impl TestHost for Host {
     }
 }
 
-pub fn log_in_form(user: &User, remember_me: bool) -> [(&str, &str); 3] {
+pub fn login_form(user: &User, remember_me: bool) -> [(&str, &str); 3] {
     let remember_me = if remember_me { "true" } else { "false" };
     [("email", &user.email), ("password", VALID_PASSWORD), ("remember_me", remember_me)]
 }
@@ -356,8 +356,8 @@ async fn log_in(State(app): State<App>, session: CookieSession, Form(form): Form
         (_, Some(user)) => {
             let return_to = session.take_return_to();
             session.put_flash(Flash::Info, "Welcome back!")?;
-            let outcome = app.sigra.log_in(&session, &user, LogInMethod::Password, form.remember_me).await?;
-            if outcome == LogInOutcome::SecondFactorPending {
+            let outcome = app.sigra.log_in(&session, &user, LoginMethod::Password, form.remember_me).await?;
+            if outcome == LoginOutcome::SecondFactorPending {
                 return Ok(Redirect::to("/mfa-challenge").into_response());
             }
             Ok(Redirect::to(return_to.as_ref().map_or("/", |path| path.as_str())).into_response())

@@ -85,15 +85,15 @@ async fn invariant_9_transactions_of_an_unsafe_isolation_level_are_refused() {
     let user = host.registered_fixture().await;
     let mut tx = host.sigra().begin().await.unwrap();
     let token =
-        host.sigra().email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
+        host.sigra().email_tokens().create_in(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     for begin in UNSAFE_BEGINS {
         let sigra = host.sigra();
         let mut tx = host.pool.begin_with(*begin).await.unwrap();
         let refused = [
             sigra.sessions().delete_all_in(&mut tx, &user.id, None).await.map(drop),
-            sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.map(drop),
-            sigra.email_tokens().take(&mut tx, &token, Context::ResetPassword).await.map(drop),
+            sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await.map(drop),
+            sigra.email_tokens().take_in(&mut tx, &token, Context::ResetPassword).await.map(drop),
         ];
         for refused in refused {
             let Err(error @ Error::IsolationLevel(_)) = refused else { panic!("{begin}: {refused:?}") };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sigra::testing::{TestClient, TestHost, assert_status};
 
-use super::host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, log_in_form, token, who};
+use super::host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, login_form, token, who};
 
 const REISSUE_AGE: Duration = DAY.saturating_mul(7);
 
@@ -84,7 +84,7 @@ async fn invariant_16_a_slow_response_does_not_undo_a_renewal() {
             let (user, browser) = host.logged_in(true).await;
             host.clock().advance(age);
             let (slow, renewed) =
-                host.during_slow_request(&browser, "/slow", browser.post(path, &log_in_form(&user, true))).await;
+                host.during_slow_request(&browser, "/slow", browser.post(path, &login_form(&user, true))).await;
             assert!(!renewed.status().is_client_error(), "{renewed:?}");
             assert_sets_no_cookie(&slow);
             browser.store(&slow);
@@ -103,7 +103,7 @@ async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_undo_a_rene
             let host = Host::new().await;
             let (user, browser) = host.logged_in(true).await;
             browser.close_and_reopen();
-            let renewal = browser.post(path, &log_in_form(&user, remember_me));
+            let renewal = browser.post(path, &login_form(&user, remember_me));
             let (slow, renewed) = host.during_slow_request(&browser, "/slow", renewal).await;
             assert!(!renewed.status().is_client_error(), "{renewed:?}");
             assert_eq!(slow.text(), user.email, "the request began before the renewal");
@@ -151,7 +151,7 @@ async fn invariant_16_a_late_request_with_the_old_token_does_not_clear_the_new_c
         let host = Host::new().await;
         let (user, browser) = host.logged_in(true).await;
         let late = browser.fork();
-        browser.post(path, &log_in_form(&user, true)).await;
+        browser.post(path, &login_form(&user, true)).await;
         let response = late.get("/maybe").await;
         assert_eq!(response.text(), "anonymous", "{path}");
         assert_sets_no_cookie(&response);
@@ -165,7 +165,7 @@ async fn invariant_16_a_slow_response_writes_no_entry_into_another_cookie_sessio
     for path in ["/log-in", "/log-out", "/renew"] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(false).await;
-        let renewal = browser.post(path, &log_in_form(&user, false));
+        let renewal = browser.post(path, &login_form(&user, false));
         let (slow, _) = host.during_slow_request(&browser, "/slow?put=stale", renewal).await;
         browser.store(&slow);
         assert_eq!(browser.get("/get?name=slow").await.text(), "nothing", "{path}");

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::host::{DAY, Host, MINUTE, SECOND, secret};
 
-const CODE: Limit = Limit::LOG_IN.free(3).delay(SECOND).max_delay(Duration::from_secs(5)).forget_after(DAY);
+const CODE: Limit = Limit::LOGIN.free(3).delay(SECOND).max_delay(Duration::from_secs(5)).forget_after(DAY);
 
 async fn attempt(host: &Host, limit: Limit) -> Option<Duration> {
     match host.sigra.limits().check(limit, "code", "ada").await {
@@ -83,7 +83,7 @@ async fn concurrent_attempts_are_counted_like_sequential_ones() {
         for number in 0..50 {
             let sigra = if number % 2 == 0 { host.sigra.clone() } else { other.sigra.clone() };
             let account = format!("account {round}");
-            attempts.spawn(async move { sigra.limits().check(Limit::LOG_IN, "code", &account).await.is_ok() });
+            attempts.spawn(async move { sigra.limits().check(Limit::LOGIN, "code", &account).await.is_ok() });
         }
         let allowed = attempts.join_all().await.into_iter().filter(|allowed| *allowed).count();
         assert_eq!(allowed, 5, "on two nodes");
@@ -203,7 +203,7 @@ async fn concurrent_free_attempts_are_all_allowed() {
         for _ in 0..4 {
             let sigra = host.sigra.clone();
             attempts.spawn(async move {
-                sigra.limits().check(Limit::LOG_IN, "code", &format!("account {account}")).await.is_ok()
+                sigra.limits().check(Limit::LOGIN, "code", &format!("account {account}")).await.is_ok()
             });
         }
     }

@@ -10,7 +10,7 @@ use sigra::{
 use tower::ServiceExt;
 
 use super::host::{
-    self, DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, assert_sets_no_cookie, log_in_form, token, who, who_sends,
+    self, DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, assert_sets_no_cookie, login_form, token, who, who_sends,
 };
 
 /// More cookies than browsers send: hyper accepts about 470 KB of headers.
@@ -44,7 +44,7 @@ async fn invariant_6_a_flood_of_cookies_hides_no_valid_cookie_and_few_are_set() 
     assert_eq!(browser.send_without_storing(request).await.text(), "mine");
 
     for path in ["/log-in", "/renew", "/log-out"] {
-        let response = post(&browser, path, &self::flood(&browser), &log_in_form(&user, true)).await;
+        let response = post(&browser, path, &self::flood(&browser), &login_form(&user, true)).await;
         assert!(!response.status().is_client_error() && !response.status().is_server_error(), "{response:?}");
         let set: usize = response.headers().get_all("set-cookie").iter().map(|cookie| cookie.len()).sum();
         assert!(response.set_cookies().len() <= 36 && set < 8 * 1024, "{path}: {set} bytes");
@@ -176,7 +176,7 @@ async fn invariant_6_a_changed_cookie_domain_locks_no_user_out() {
             let (host, deployed) = (Host::new().await, Deployed::default());
             let (user, browser) = (host.registered_fixture().await, deployed.browser());
             deployed.deploy(&host, old).await;
-            browser.post("/log-in", &log_in_form(&user, true)).await;
+            browser.post("/log-in", &login_form(&user, true)).await;
             browser.post("/put", &[("name", "cart"), ("value", "mine")]).await;
             deployed.deploy(&host, new).await;
             assert_eq!(who(&browser).await, user.email, "{old:?} -> {new:?}");
@@ -184,7 +184,7 @@ async fn invariant_6_a_changed_cookie_domain_locks_no_user_out() {
                 host.sigra().delete_all_sessions(&user.id).await.unwrap();
             }
 
-            let form = log_in_form(&user, true);
+            let form = login_form(&user, true);
             let response = browser.post("/log-in", &form).await;
             assert_eq!(
                 cookies_named(&response, KEY).last(),
@@ -212,7 +212,7 @@ async fn a_flash_message_set_for_another_domain_is_shown_once() {
     let (host, deployed) = (Host::new().await, Deployed::default());
     let (user, browser) = (host.registered_fixture().await, deployed.browser());
     deployed.deploy(&host, Some("app.example.com")).await;
-    browser.post("/log-in", &log_in_form(&user, true)).await;
+    browser.post("/log-in", &login_form(&user, true)).await;
     deployed.deploy(&host, Some("example.com")).await;
     assert_eq!(browser.get("/flash").await.text(), "info: Welcome back!\n");
     assert_eq!(browser.get("/flash").await.text(), "");
@@ -220,7 +220,7 @@ async fn a_flash_message_set_for_another_domain_is_shown_once() {
 
 #[tokio::test]
 async fn a_host_prefixed_cookie_is_expired_only_without_a_domain() {
-    let host = Host::with(|config| config.secure(true).trusted_origins(["https://app.example.com"])).await;
+    let host = Host::with(|config| config.secure_cookies(true).trusted_origins(["https://app.example.com"])).await;
     let (_, browser) = host.logged_in(true).await;
     let response = browser.post("/log-out", &[]).await;
     assert_eq!(cookies_named(&response, "__Host-_my_app_key"), ["None"]);
@@ -254,7 +254,7 @@ async fn invariant_2_logout_or_login_with_a_replaced_token_ends_the_stolen_sessi
     for times in [1, 2, 8] {
         for (path, rows) in [("/log-out", 0), ("/log-in", 1)] {
             let (host, user, owner, thief) = token_reissued_to_a_thief(times).await;
-            assert_status(&owner.post(path, &log_in_form(&user, true)).await, 303);
+            assert_status(&owner.post(path, &login_form(&user, true)).await, 303);
             let left = (who(&thief).await, host.rows().await);
             assert_eq!(left, ("anonymous".to_owned(), rows), "{path} after {times}");
             let reuses = reuses(&host, &user).await;
@@ -275,7 +275,7 @@ async fn invariant_2_token_reuse_is_detected_after_renewals() {
         assert_status(&thief.post("/renew", &[]).await, 204);
     }
     host.clock().advance(MINUTE + SECOND);
-    assert_status(&owner.post("/log-in", &log_in_form(&user, true)).await, 303);
+    assert_status(&owner.post("/log-in", &login_form(&user, true)).await, 303);
     assert_eq!((who(&thief).await, host.rows().await), ("anonymous".to_owned(), 1));
     assert_eq!(reuses(&host, &user).await.len(), 1);
 }
@@ -322,7 +322,7 @@ async fn a_renewal_whose_response_was_lost_is_not_token_reuse_and_leaves_no_sess
     browser.send_without_storing(Request::post("/renew").body(Body::empty()).unwrap()).await;
     host.clock().advance(MINUTE + SECOND);
     assert_eq!(who(&browser).await, "anonymous");
-    assert_status(&browser.post("/log-in", &log_in_form(&user, true)).await, 303);
+    assert_status(&browser.post("/log-in", &login_form(&user, true)).await, 303);
     assert_eq!((who(&browser).await, host.rows().await), (user.email.clone(), 1));
     assert!(reuses(&host, &user).await.is_empty());
 }

@@ -57,8 +57,8 @@ async fn sessions_and_links_work_with_a_users_table_of_another_name() {
     assert_eq!(sigra.sessions().list(&1).await.unwrap().first().map(|session| session.id), Some(row.id));
 
     let mut tx = sigra.begin().await.unwrap();
-    let link: EmailToken = sigra.email_tokens().create(&mut tx, &1, Context::LogIn, &ada.email).await.unwrap();
-    assert_eq!(sigra.email_tokens().take(&mut tx, &link, Context::LogIn).await.unwrap().valid().unwrap().user.id, 1);
+    let link: EmailToken = sigra.email_tokens().create_in(&mut tx, &1, Context::Login, &ada.email).await.unwrap();
+    assert_eq!(sigra.email_tokens().take_in(&mut tx, &link, Context::Login).await.unwrap().valid().unwrap().user.id, 1);
     let revoked = sigra.sessions().delete_all_in(&mut tx, &1, None).await.unwrap();
     tx.commit().await.unwrap();
     sigra.sessions().announce(revoked);

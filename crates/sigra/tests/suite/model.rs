@@ -20,7 +20,7 @@ use axum::{
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use sigra::{
-    AuthUser as _, Bearer, Clock, Config, CookieSession, Error, LogInMethod, Scope, SecretKeyBase, SessionId, Sigra,
+    AuthUser as _, Bearer, Clock, Config, CookieSession, Error, LoginMethod, Scope, SecretKeyBase, SessionId, Sigra,
     Sudo,
     api_tokens::{Expiry, NewApiToken},
     bearer::Permissions,
@@ -1031,8 +1031,8 @@ impl Reality {
             .reissue_grace(Duration::from_secs(GRACE))
             .rate_limits(false)
             .api_tokens_per_user(1000)
-            .log_in_providers((0..IDENTITIES).map(provider))
-            .secure(true)
+            .login_providers((0..IDENTITIES).map(provider))
+            .secure_cookies(true)
             .device_bound(DeviceBound::at("https://localhost"))
             .clock(self.clock.clone());
         let sigra: Sigra<User> = Sigra::new(config, self.pool.clone()).unwrap();
@@ -1181,7 +1181,7 @@ async fn log_in(
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
-    let _ = sigra.log_in(&session, &user, LogInMethod::Password, remember.into()).await?;
+    let _ = sigra.log_in(&session, &user, LoginMethod::Password, remember.into()).await?;
     Ok(String::new())
 }
 
@@ -1269,7 +1269,7 @@ async fn unlink(
         let mut tx = sigra.begin().await?;
         match sigra.identities().unlink_in(&mut tx, &session, &sudo, row.id).await {
             Ok(_) => tx.commit().await?,
-            Err(Error::LastWayIn) => tx.rollback().await?,
+            Err(Error::LastLoginMethod) => tx.rollback().await?,
             Err(error) => return Err(error),
         }
     }
@@ -1338,7 +1338,7 @@ async fn change_password(
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
         let mut tx = sigra.begin().await?;
-        let revoked = sigra.email_tokens().delete_all_in(&mut tx, &scope.user().id, Some(scope.session().id)).await?;
+        let revoked = sigra.sessions().end_all_access_in(&mut tx, &scope.user().id, Some(scope.session().id)).await?;
         tx.commit().await?;
         sigra.sessions().announce(revoked);
         sigra.renew_session(&session, scope).await?;

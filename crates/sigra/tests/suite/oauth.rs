@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use sigra::{
-    Client, LogInMethod, SecretKeyBase,
+    Client, LoginMethod, SecretKeyBase,
     audit::Audit,
     testing::{
         ProviderAccount, ProviderFault, TestClient, TestHost, TestResponse, assert_audit_event, assert_problem,
@@ -55,7 +55,7 @@ async fn invariant_18_recovering_an_account_unlinks_its_identities() {
     host.link(&user, "corp", "the thief's").await;
     host.host.clock().advance(60 * MINUTE);
     let mut tx = host.sigra().begin().await.unwrap();
-    let link = host.sigra().email_tokens().create(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
+    let link = host.sigra().email_tokens().create_in(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     host.link(&user, "corp", "the thief's second").await;
 
@@ -385,23 +385,23 @@ async fn every_linked_account_is_listed_and_can_be_unlinked() {
 async fn the_last_login_by_each_method_is_found_behind_any_number_of_other_events() {
     let host = OauthHost::new().await;
     let (user, browser) = host.user().await;
-    let last = async |method| host.sigra().audit().last_log_in(&user.id, method).await.unwrap();
-    let at = last(LogInMethod::Password).await.expect("a login");
+    let last = async |method| host.sigra().audit().last_login(&user.id, method).await.unwrap();
+    let at = last(LoginMethod::Password).await.expect("a login");
     assert_eq!(at.unix_timestamp(), host.host.clock().now().unix_timestamp());
     let mut conn = host.host.pool.acquire().await.unwrap();
     for _ in 0..300 {
         let viewed = Audit::new("page.viewed").of(user.id).with(serde_json::json!({ "method": "password" }));
-        host.sigra().audit().record(&mut conn, &viewed).await.unwrap();
+        host.sigra().audit().record_in(&mut conn, &viewed).await.unwrap();
     }
     host.host.clock().advance(MINUTE);
     host.corp.log_in_as(jane());
     host.link(&user, "corp", "jane").await;
     assert_says(&host.log_in(&browser, "/auth/corp").await, "logged in");
-    assert_eq!(last(LogInMethod::Password).await, Some(at));
-    assert!(last(LogInMethod::Provider).await > Some(at));
-    assert_eq!(last(LogInMethod::Link).await, None);
+    assert_eq!(last(LoginMethod::Password).await, Some(at));
+    assert!(last(LoginMethod::Provider).await > Some(at));
+    assert_eq!(last(LoginMethod::Link).await, None);
     let (other, _) = host.user().await;
-    assert_eq!(host.sigra().audit().last_log_in(&other.id, LogInMethod::Provider).await.unwrap(), None);
+    assert_eq!(host.sigra().audit().last_login(&other.id, LoginMethod::Provider).await.unwrap(), None);
 
     let statement = "SELECT inserted_at FROM audit_events
         WHERE user_id = (SELECT id FROM users LIMIT 1) AND method = 'link' ORDER BY id DESC LIMIT 1";
@@ -604,7 +604,7 @@ async fn invariant_20_a_password_or_login_links_let_the_last_identity_go() {
     assert_status(&browser.post(&format!("/identities/{id}/unlink"), &[]).await, StatusCode::NO_CONTENT);
     assert_status(&browser.post(&format!("/identities/{id}/unlink"), &[]).await, StatusCode::NOT_FOUND);
 
-    let host = OauthHost::with(|config| config.log_in_links(true)).await;
+    let host = OauthHost::with(|config| config.login_links(true)).await;
     let (user, browser) = host.user().await;
     host.link(&user, "corp", "jane").await;
     host.remove_password(&user).await;

@@ -9,8 +9,10 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Checked, Client, CookieSession, LogInOutcome, RememberMe, Scope, Sigra, Sudo,
-    oauth::{AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Linked, ProviderIdentity, Providers},
+    Checked, Client, CookieSession, LoginOutcome, RememberMe, Scope, Sigra, Sudo,
+    oauth::{
+        AddressOwner, Callback, Decision, FlowError, FlowOutcome, FlowPurpose, Linked, ProviderIdentity, Providers,
+    },
     testing::{TestClient, TestHost, TestProvider, TestResponse, assert_status},
 };
 use uuid::Uuid;
@@ -30,7 +32,7 @@ pub struct OauthHost {
 
 impl OauthHost {
     pub async fn new() -> Self {
-        Self::with(|config| config.log_in_providers(["corp", "rival"])).await
+        Self::with(|config| config.login_providers(["corp", "rival"])).await
     }
 
     pub async fn with(configure: impl FnOnce(sigra::Config) -> sigra::Config) -> Self {
@@ -196,17 +198,17 @@ async fn arrive(
     app: &App,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
-    arrival: Arrival,
+    arrival: FlowOutcome,
 ) -> sigra::Result<Response> {
     let said = match (arrival, scope) {
-        (Arrival::LogIn { identity, remember_me }, _) => follow(app, session, &identity, remember_me).await?,
-        (Arrival::Link(identity), Some(scope)) => {
+        (FlowOutcome::LogIn { identity, remember_me }, _) => follow(app, session, &identity, remember_me).await?,
+        (FlowOutcome::Link(identity), Some(scope)) => {
             let mut tx = app.sigra.begin().await?;
             let linked = app.sigra.identities().link_in(&mut tx, session, scope, &identity).await?;
             tx.commit().await?;
             said_of(linked)
         }
-        (Arrival::Reauthenticate(identity), Some(scope)) => {
+        (FlowOutcome::Reauthenticate(identity), Some(scope)) => {
             match app.sigra.identities().reauthenticate(session, scope, &identity).await? {
                 Checked::Valid(()) => "confirmed",
                 Checked::Invalid => "not theirs",
@@ -237,8 +239,8 @@ async fn follow(
         match app.sigra.identities().decide(identity, owner_of(app, identity)).await? {
             Decision::LogIn(known) => {
                 return Ok(match app.sigra.identities().log_in(session, &known, remember_me).await? {
-                    LogInOutcome::Complete => "logged in",
-                    LogInOutcome::SecondFactorPending => "second factor",
+                    LoginOutcome::Complete => "logged in",
+                    LoginOutcome::SecondFactorPending => "second factor",
                 });
             }
             Decision::Register { email } => register(app, &email, identity).await?,

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 16;
 
 /// Causes every event that only the OAuth server logs.
 pub async fn cause_every_event() {
-    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     register(&host, &json!({ "redirect_uris": [APP] })).await;
     let (user, browser) = host.user().await;
     host.log_in(&browser).await;
@@ -508,8 +508,8 @@ async fn invariant_9_a_new_password_ends_the_access_of_programs_on_all_nodes() {
         let session = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap().session().id;
         let mut tx = host.sigra().begin().await.unwrap();
         let revoked = match kept {
-            true => host.sigra().email_tokens().delete_others_in(&mut tx, &user.id, session).await,
-            false => host.sigra().email_tokens().delete_all_in(&mut tx, &user.id, None).await,
+            true => host.sigra().sessions().end_other_access_in(&mut tx, &user.id, session).await,
+            false => host.sigra().sessions().end_all_access_in(&mut tx, &user.id, None).await,
         };
         tx.commit().await.unwrap();
         host.sigra().sessions().announce(revoked.unwrap());
@@ -862,7 +862,8 @@ async fn invariant_17_an_exchange_that_has_begun_ends_with_its_email_even_if_the
 
 #[tokio::test]
 async fn invariant_17_other_endpoints_end_what_they_have_begun_even_if_the_program_hangs_up() {
-    let host = ServerHost::with(|server| server.register_clients(10_000), |config| config.rate_limits(false)).await;
+    let host =
+        ServerHost::with(|server| server.max_registered_clients(10_000), |config| config.rate_limits(false)).await;
     let (_, browser) = host.user().await;
     at_every_point(async |polls| {
         // Of more than 32 codes, the oldest are deleted.
@@ -1167,7 +1168,7 @@ async fn clients_register_only_where_the_host_allows_it() {
     assert_refused(&register(&host, &body).await, "access_denied");
     assert_eq!(host.count("oauth_clients").await, 0);
 
-    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     let registered = register(&host, &body).await;
     assert_status(&registered, StatusCode::CREATED);
     let client: Value = registered.json();
@@ -1186,7 +1187,7 @@ async fn clients_register_only_where_the_host_allows_it() {
 
 #[tokio::test]
 async fn a_registered_client_has_only_its_own_https_or_loopback_redirect_uris() {
-    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     for bad in [
         json!([]),
         json!(["http://app.example.com/callback"]),
@@ -1220,7 +1221,7 @@ async fn a_registered_client_has_only_its_own_https_or_loopback_redirect_uris() 
 /// Anybody can register a client at their own site, so a mistake on purpose must not make this server redirect to it.
 #[tokio::test]
 async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
-    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     let body = json!({ "redirect_uris": ["https://evil.example/log-in"] });
     let id = text(&register(&host, &body).await.json(), "client_id");
     let (_, browser) = host.user().await;
@@ -1235,7 +1236,7 @@ async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
 
 #[tokio::test]
 async fn registered_clients_are_limited_in_number_and_for_each_address() {
-    let host = ServerHost::with(|server| server.register_clients(3), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(3), |config| config).await;
     let body = json!({ "redirect_uris": ["https://app.example.com/callback"] });
     let first = text(&register(&host, &body).await.json(), "client_id");
     let (_, browser) = host.user().await;
@@ -1248,7 +1249,7 @@ async fn registered_clients_are_limited_in_number_and_for_each_address() {
     assert_eq!(host.count("oauth_clients").await, 3, "unused clients make room");
     assert_status(&approve(&browser, &changes).await, StatusCode::SEE_OTHER);
 
-    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     let program = host.program().peer(another_address());
     for _ in 0..10 {
         assert_status(&program.send(registration(&body)).await, StatusCode::CREATED);
@@ -1330,7 +1331,7 @@ async fn invariant_1_no_code_and_no_token_of_the_oauth_server_is_in_the_database
 
 #[tokio::test]
 async fn expired_rows_are_purged() {
-    let host = ServerHost::with(|server| server.register_clients(10), |config| config).await;
+    let host = ServerHost::with(|server| server.max_registered_clients(10), |config| config).await;
     let (_, browser) = host.user().await;
     register(&host, &json!({ "redirect_uris": ["https://app.example.com/callback"] })).await;
     host.log_in(&browser).await;

@@ -224,12 +224,12 @@ impl ServerHost {
 
 pub fn settings() -> AuthorizationServer {
     AuthorizationServer::new(ISSUER)
-        .client(OauthClient::new("cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").devices(true))
-        .client(OauthClient::new("other", "Other").redirect_uri("http://127.0.0.1/callback").devices(true))
+        .client(OauthClient::new("cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").device_flow(true))
+        .client(OauthClient::new("other", "Other").redirect_uri("http://127.0.0.1/callback").device_flow(true))
         .client(OauthClient::new("reader", "Reader").redirect_uri(APP).permissions([ReadProjects::NAME]))
         .client(OauthClient::new("own", "Our website").redirect_uri(APP).skip_consent(true))
         .client(OauthClient::new("server", "Our server").secret(SECRET).redirect_uri(APP).skip_consent(true))
-        .client(OauthClient::new("api", "Our API").secret(SECRET).introspects(true))
+        .client(OauthClient::new("api", "Our API").secret(SECRET).introspection(true))
         .client(OauthClient::new("site", "A website").secret(SECRET).redirect_uri(APP))
         .resource("https://localhost/mcp")
         .resource("https://api.example.com")

@@ -29,12 +29,12 @@ fn mail() -> Mail {
 /// The mailer of a process whose mail server is down.
 fn mailer_without_server(host: &Host) -> Mailer {
     // Port 9 is the discard service, so that no mail server is there.
-    Mailer::from_url("smtp://127.0.0.1:9", FROM).expect("a mailer").kept_in(host.sigra.outbox())
+    Mailer::from_url("smtp://127.0.0.1:9", FROM).expect("a mailer").with_outbox(host.sigra.outbox())
 }
 
 /// The mailer of a process whose mail server works.
 fn working_mailer(host: &Host) -> Mailer {
-    Mailer::from_url("memory:", FROM).expect("a mailer").kept_in(host.sigra.outbox())
+    Mailer::from_url("memory:", FROM).expect("a mailer").with_outbox(host.sigra.outbox())
 }
 
 fn sent(mailer: &Mailer) -> Vec<Mail> {
@@ -60,7 +60,7 @@ async fn leave_unsent(host: &Host, mails: i64) {
         mailer.send(mail());
     }
     eventually(async || count(host).await == mails).await;
-    assert_eq!(i64::try_from(mailer.leave().await).expect("few"), mails);
+    assert_eq!(i64::try_from(mailer.release_unsent().await).expect("few"), mails);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_sent_email_leaves_no_row() {
     mailer.settle().await;
     assert_eq!(sent(&mailer), [mail()]);
     assert_eq!(count(&host).await, 0);
-    assert_eq!(mailer.leave().await, 0);
+    assert_eq!(mailer.release_unsent().await, 0);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn invariant_17_an_email_of_a_rolled_back_transaction_is_never_sent() {
         drop(transaction_with_email(&host, &mailer).await);
         mailer.settle().await;
         assert!(sent(&mailer).is_empty());
-        assert_eq!((count(&host).await, mailer.leave().await), (0, 0));
+        assert_eq!((count(&host).await, mailer.release_unsent().await), (0, 0));
     }
 }
 
@@ -203,7 +203,7 @@ fn commit_and_kill(host: &Host, polls: usize) -> bool {
             let mailer = mailer_without_server(&host);
             let mut tx = transaction_with_email(&host, &mailer).await;
             let audit = sigra::audit::Audit::new("committed");
-            host.sigra.audit().record(&mut tx, &audit).await.expect("recorded");
+            host.sigra.audit().record_in(&mut tx, &audit).await.expect("recorded");
             abandon_after(polls, tx.commit()).await
         })
     };
@@ -262,7 +262,7 @@ async fn refuse(mut stream: BufReader<TcpStream>, reply: &str, refused: Arc<Atom
 /// The mailer of a process whose mail server refuses every email.
 async fn refused_mailer(host: &Host, reply: &'static str) -> (Mailer, Arc<AtomicUsize>) {
     let (url, refused) = refusing_server(reply).await;
-    (Mailer::from_url(&url, FROM).expect("a mailer").kept_in(host.sigra.outbox()), refused)
+    (Mailer::from_url(&url, FROM).expect("a mailer").with_outbox(host.sigra.outbox()), refused)
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn an_email_is_kept_while_the_mail_server_is_misconfigured_or_over_its_quo
         mailer.send(mail());
         eventually(async || refused.load(Ordering::SeqCst) > 1).await;
         assert_eq!(count(&host).await, 1, "{reply}");
-        assert_eq!(mailer.leave().await, 1);
+        assert_eq!(mailer.release_unsent().await, 1);
         let next = working_mailer(&host);
         eventually(async || sent(&next) == [mail()]).await;
     }
@@ -313,7 +313,7 @@ async fn an_email_is_put_off_after_the_last_retry_and_tried_again_by_the_next_st
     eventually(async || held_for(&host).await > 20 * minute).await;
     failing.settle().await;
     assert!(held_for(&host).await <= 30 * minute);
-    assert_eq!(failing.leave().await, 0, "the process doesn't wait for it");
+    assert_eq!(failing.release_unsent().await, 0, "the process doesn't wait for it");
 
     let next = working_mailer(&host);
     eventually(async || sent(&next) == [mail()]).await;

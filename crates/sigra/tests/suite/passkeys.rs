@@ -1,4 +1,4 @@
-//! Passkeys: as sign-in method, as second factor, and used by attackers.
+//! Passkeys: as login method, as second factor, and used by attackers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -334,5 +334,5 @@ async fn a_user_cannot_exceed_the_limit_of_passkeys() {
     assert_status(&send(&there, "/passkeys/register", &late).await, 409);
     assert_status(&here.get("/passkeys/register").await, 409);
     let factors = host.sigra.mfa().list(&user.id).await.unwrap();
-    assert_eq!((factors.passkeys.len(), host.sigra.passkeys().may_add(&factors)), (1, false));
+    assert_eq!((factors.passkeys.len(), host.sigra.passkeys().can_add(&factors)), (1, false));
 }

@@ -8,7 +8,7 @@ use sigra::{
 };
 use tokio::task::JoinSet;
 
-use super::host::{DAY, Host, KEY, User, get_request, log_in_form, token, who};
+use super::host::{DAY, Host, KEY, User, get_request, login_form, token, who};
 
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 20;
@@ -190,7 +190,7 @@ async fn a_browser_that_logs_in_many_times_at_once_has_a_valid_session() {
     let mut logins = JoinSet::new();
     for _ in 0..8 {
         let (browser, user) = (browser.clone(), user.clone());
-        logins.spawn(async move { browser.post("/log-in", &log_in_form(&user, true)).await.status() });
+        logins.spawn(async move { browser.post("/log-in", &login_form(&user, true)).await.status() });
     }
     assert!(logins.join_all().await.into_iter().all(|status| status == 303));
     assert_eq!(who(&browser).await, user.email);

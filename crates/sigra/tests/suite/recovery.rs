@@ -13,7 +13,7 @@ use super::host::{DAY, Host, User, who};
 
 async fn link(sigra: &Sigra<User>, user: &User) -> EmailToken {
     let mut tx = sigra.begin().await.unwrap();
-    let token = sigra.email_tokens().create(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
+    let token = sigra.email_tokens().create_in(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     token
 }
@@ -42,7 +42,7 @@ async fn taking_an_account_over_ends_sessions_trusted_browsers_and_second_factor
     let (stranger, theirs) = host.authenticated_fixture().await;
     host.trust_browser(&browser, &user).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    host.sigra.email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
+    host.sigra.email_tokens().create_in(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
     let revoked = host.sigra.recovery().take_over_in(&mut tx, &user.id, &Client::default()).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
@@ -82,7 +82,7 @@ async fn a_recovery_link_is_valid_for_seven_days_even_if_the_password_changes() 
     let (user, browser) = host.authenticated_fixture().await;
     let token = link(&host.sigra, &user).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
+    let revoked = host.sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");

@@ -385,7 +385,7 @@ async fn every_change_of_credentials_revokes_trusted_browsers() {
         match change {
             "password" => {
                 let mut tx = host.sigra.begin().await.unwrap();
-                let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
+                let revoked = host.sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await.unwrap();
                 tx.commit().await.unwrap();
                 host.sigra.sessions().announce(revoked);
             }
@@ -585,17 +585,17 @@ async fn invariant_11_no_concurrent_login_bypasses_a_factor_that_is_being_set_up
         let (user, browser) = host.authenticated_fixture().await;
         let key = browser.get("/mfa").await.text();
         let code = code_of(&key, &host);
-        let mut log_ins = JoinSet::new();
+        let mut logins = JoinSet::new();
         for _ in 0..8 {
             let (host, user) = (host.clone(), user.clone());
-            log_ins.spawn(async move {
+            logins.spawn(async move {
                 let browser = host.client();
                 host.post_log_in(&browser, &user, false).await;
                 browser
             });
         }
         assert_status(&browser.post("/mfa", &[("code", &code)]).await, 200);
-        for other in log_ins.join_all().await {
+        for other in logins.join_all().await {
             assert_eq!(who(&other).await, "anonymous");
         }
         let open: Vec<SessionId> =
@@ -691,7 +691,7 @@ fn with_secrets(host: &Host, newest: &str, older: &[&str]) -> sigra::Config {
     sigra::Config::new("my_app", secret(newest))
         .older_secrets(older.iter().map(|letter| secret(letter)))
         .argon2(sigra::config::Argon2Params::INSECURE_FOR_TESTS)
-        .mfa_challenge_at("/mfa-challenge", || "Second factor, please.")
+        .mfa_challenge_page("/mfa-challenge", || "Second factor, please.")
         .clock(host.clock().clone())
 }
 

@@ -442,7 +442,7 @@ async fn invariant_3_every_change_of_privilege_replaces_the_token_and_the_cookie
             let (user, browser) = host.logged_in(remembered).await;
             let before = browser.fork();
             let id = browser.get("/session-id").await.text();
-            let response = browser.post(path, &host::log_in_form(&user, remembered)).await;
+            let response = browser.post(path, &host::login_form(&user, remembered)).await;
             assert!(!response.status().is_client_error(), "{response:?}");
 
             assert_ne!(browser.get("/session-id").await.text(), id, "{path}");

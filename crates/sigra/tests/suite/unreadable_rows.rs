@@ -167,7 +167,7 @@ async fn invariant_9_everything_of_a_user_ends_even_if_an_id_is_unreadable() {
         sqlx::query(AssertSqlSafe(spoil)).bind(user.id).execute(&host.pool).await.unwrap();
     }
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
+    let revoked = host.sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra.sessions().announce(revoked);
     for table in ["oauth_grants", "api_tokens", "users_tokens"] {
@@ -183,7 +183,7 @@ async fn readable_audit_events_fill_their_pages_despite_unreadable_ones() {
     let user = host.registered_fixture().await;
     for number in 0..9 {
         let event = Audit::new(format!("event.{number}")).of(user.id);
-        host.sigra().audit().record(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
+        host.sigra().audit().record_in(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
     }
     let spoil =
         format!("UPDATE audit_events SET inserted_at = {} WHERE action IN ('event.8', 'event.6')", INVALID_TIMES[0]);
@@ -206,10 +206,10 @@ async fn an_event_that_can_not_be_read_is_not_counted_on() {
     let user = host.registered_fixture().await;
     let failure = Audit::new("failure").of(user.id);
     let mut conn = host.pool.acquire().await.unwrap();
-    host.sigra().audit().record(&mut conn, &failure).await.unwrap();
+    host.sigra().audit().record_in(&mut conn, &failure).await.unwrap();
     sqlx::query(AssertSqlSafe(format!("UPDATE audit_events SET id = {invalid}"))).execute(&mut *conn).await.unwrap();
     for _ in 0..2 {
-        host.sigra().audit().record_repeatable(&mut conn, &failure).await.unwrap();
+        host.sigra().audit().record_repeatable_in(&mut conn, &failure).await.unwrap();
     }
     let listed = host.sigra().audit().list(&user.id, None, 10).await.unwrap();
     assert_eq!(listed.iter().map(AuditEvent::times).collect::<Vec<_>>(), [2]);

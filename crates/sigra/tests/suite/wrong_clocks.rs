@@ -34,7 +34,7 @@ impl Host {
 
 async fn link(host: &Host, user: &User, context: Context<'_>) -> EmailToken {
     let mut tx = host.sigra.begin().await.unwrap();
-    let token = host.sigra.email_tokens().create(&mut tx, &user.id, context, &user.email).await.unwrap();
+    let token = host.sigra.email_tokens().create_in(&mut tx, &user.id, context, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     token
 }
@@ -42,8 +42,8 @@ async fn link(host: &Host, user: &User, context: Context<'_>) -> EmailToken {
 async fn is_valid(host: &Host, token: &EmailToken, context: Context<'_>) -> bool {
     let found = host.sigra.email_tokens().find(token, context).await.unwrap().is_valid();
     let mut tx = host.sigra.begin().await.unwrap();
-    let locked = host.sigra.email_tokens().lock(&mut tx, token, context).await.unwrap().is_valid();
-    let taken = host.sigra.email_tokens().take(&mut tx, token, context).await.unwrap().is_valid();
+    let locked = host.sigra.email_tokens().lock_in(&mut tx, token, context).await.unwrap().is_valid();
+    let taken = host.sigra.email_tokens().take_in(&mut tx, token, context).await.unwrap().is_valid();
     tx.rollback().await.unwrap();
     assert_eq!((found, locked), (taken, taken));
     taken
@@ -53,7 +53,7 @@ async fn is_valid(host: &Host, token: &EmailToken, context: Context<'_>) -> bool
 async fn a_link_with_an_invalid_or_future_time_is_refused() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    for context in [Context::Confirm, Context::ResetPassword, Context::LogIn, Context::Recovery] {
+    for context in [Context::Confirm, Context::ResetPassword, Context::Login, Context::Recovery] {
         for time in times() {
             let token = link(&host, &user, context).await;
             assert!(is_valid(&host, &token, context).await);
@@ -72,7 +72,7 @@ async fn a_link_and_a_session_of_a_server_whose_clock_is_a_minute_ahead_are_vali
     let host = Host::new().await;
     let ahead = host.restart(|config| config.clock(Clock::wrong_by(time::Duration::minutes(1)))).await;
     let user = host.registered_fixture().await;
-    assert!(is_valid(&host, &link(&ahead, &user, Context::LogIn).await, Context::LogIn).await);
+    assert!(is_valid(&host, &link(&ahead, &user, Context::Login).await, Context::Login).await);
     assert_eq!(who(&host.take_over(&ahead.log_in(&user).await)).await, user.email);
 }
 
@@ -195,7 +195,7 @@ async fn a_passkey_challenge_with_an_invalid_or_future_time_is_refused() {
 /// Records events, and gives them a time and the highest IDs, as a process whose clock is ahead does.
 async fn record_at(host: &Host, audit: &Audit<Uuid>, events: u128, time: &str) {
     for number in 0..events {
-        host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), audit).await.unwrap();
+        host.sigra.audit().record_in(&mut *host.pool.acquire().await.unwrap(), audit).await.unwrap();
         let date = format!(
             "UPDATE audit_events SET id = $1, inserted_at = {time}
              WHERE id = (SELECT id FROM audit_events ORDER BY id LIMIT 1)"
@@ -217,7 +217,11 @@ async fn repeated_events_are_counted_although_earlier_ones_have_an_invalid_or_fu
             host.execute("DELETE FROM audit_events").await;
             record_at(&host, &audit, earlier, time).await;
             for _ in 0..3 {
-                host.sigra.audit().record_repeatable(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+                host.sigra
+                    .audit()
+                    .record_repeatable_in(&mut *host.pool.acquire().await.unwrap(), &audit)
+                    .await
+                    .unwrap();
             }
             let counted = "SELECT metadata FROM audit_events ORDER BY id LIMIT 1";
             let counted: String = sqlx::query_scalar(counted).fetch_one(&host.pool).await.unwrap();

@@ -121,7 +121,7 @@ fn cookies(manifest: &Manifest, env: &Variables) -> Finding {
         return Finding::good("cookies", "COOKIE_DOMAIN is not set: only this host gets the cookies");
     };
     let config = SecretKeyBase::generate().map(|secret| Config::new(&manifest.app.ident(), secret));
-    let checked = config.map(|config| config.secure(env.is_prod()).cookie_domain(Some(domain.clone())).check());
+    let checked = config.map(|config| config.secure_cookies(env.is_prod()).cookie_domain(Some(domain.clone())).check());
     match checked {
         Err(error) => {
             return Finding::bad("cookies", error.to_string(), "try again: the system returned no random bytes");

@@ -33,7 +33,7 @@ impl Accounts {
         tx: &mut Transaction,
         user: &User,
     ) -> Result<(), sigra::Error> {
-        let token = self.sigra.email_tokens().create(tx, &user.id, Context::Confirm, &user.email).await?;
+        let token = self.sigra.email_tokens().create_in(tx, &user.id, Context::Confirm, &user.email).await?;
         self.mailer().send_in(tx, self.notifier.confirmation_instructions(user, &token)).await
     }
 
@@ -91,7 +91,7 @@ impl Accounts {
         let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await?;
+        let sent = self.sigra.email_tokens().take_in(&mut tx, &token, Context::Confirm).await?;
         let sent = sent.filter(|sent| sent.to == sent.user.email && sent.user.confirmed_at.is_none());
         let user = sent.ok_or(Refusal::Link)?.user;
         let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?;
@@ -144,13 +144,13 @@ impl Accounts {
     async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, Refusal> {
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.email_tokens().lock(&mut tx, &token, Context::Confirm).await?;
+        let sent = self.sigra.email_tokens().lock_in(&mut tx, &token, Context::Confirm).await?;
         let sent = sent.filter(|sent| sent.to == sent.user.email).ok_or(Refusal::Link)?;
         if sent.user.hashed_password != user.hashed_password {
             return Err(Refusal::PasswordRequired);
         }
         let confirmed = self.confirm_in(&mut tx, &sent.user, &session.client()).await?;
-        self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.limits().forget_logins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         tx.commit().await?;
         self.sigra.sessions().announce_change(&confirmed.id);
         Ok(confirmed)
@@ -170,7 +170,7 @@ impl Accounts {
         .fetch_one(&mut *conn)
         .await?;
         if user.confirmed_at.is_none() {
-            self.record(conn, audit::CONFIRMED, user, client).await?;
+            self.record(conn, audit::ACCOUNT_CONFIRMED, user, client).await?;
         }
         Ok(confirmed)
     }

@@ -89,7 +89,7 @@ impl Accounts {
         match self.sigra.verify_password(user.as_ref(), password).await? {
             Verification::Invalid => {
                 let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);
-                self.sigra.audit().record_repeatable(&mut *self.pool.acquire().await?, &audit).await?;
+                self.sigra.audit().record_repeatable_in(&mut *self.pool.acquire().await?, &audit).await?;
                 Ok(None)
             }
             Verification::Valid => Ok(user),
@@ -146,7 +146,7 @@ impl Accounts {
         user: &User,
         client: &Client,
     ) -> Result<(), sigra::Error> {
-        self.sigra.audit().record_repeatable(conn, &Audit::new(action).of(user.id).from(client)).await
+        self.sigra.audit().record_repeatable_in(conn, &Audit::new(action).of(user.id).from(client)).await
     }
 
     /// Counts a change to the user's own account before it is made, if it takes a password hash or sends an email.
@@ -162,7 +162,7 @@ impl Accounts {
         user: &User,
         client: &Client,
     ) -> Result<(), sigra::Error> {
-        self.sigra.audit().record(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
+        self.sigra.audit().record_in(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
     }
 }
 

@@ -50,12 +50,12 @@ impl Accounts {
             .bind(user.id)
             .execute(&mut *tx)
             .await?;
-        let others = self.sigra.email_tokens().delete_all_but_links_in(&mut tx, &user.id, Some(session)).await?;
+        let others = self.sigra.sessions().end_access_before_deletion_in(&mut tx, &user.id, Some(session)).await?;
         let own = self.sigra.sessions().delete_in(&mut tx, &user.id, session).await?;
         if delete_after.is_none() {
             sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
         }
-        let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
+        let action = if delete_after.is_some() { audit::ACCOUNT_DELETION_SCHEDULED } else { audit::ACCOUNT_DELETED };
         self.record(&mut tx, action, user, client).await?;
         let mail = self.notifier.account_deleted(user, delete_after);
         self.notifier.notify_in(&mut tx, user, "deletion", mail).await?;
@@ -81,7 +81,7 @@ impl Accounts {
         if kept.rows_affected() == 0 {
             return Ok(false);
         }
-        self.record(tx, audit::DELETION_CANCELED, user, client).await?;
+        self.record(tx, audit::ACCOUNT_DELETION_CANCELED, user, client).await?;
         self.notifier.notify_in(tx, user, "no deletion", self.notifier.deletion_canceled(user, client)).await?;
         Ok(true)
     }
@@ -115,7 +115,7 @@ impl Accounts {
         if deleted.rows_affected() == 0 {
             return Ok(false);
         }
-        self.sigra.audit().record(&mut tx, &Audit::new(audit::DELETED).of(id)).await?;
+        self.sigra.audit().record_in(&mut tx, &Audit::new(audit::ACCOUNT_DELETED).of(id)).await?;
         tx.commit().await?;
         self.sigra.sessions().announce_change(&id);
         Ok(true)
@@ -133,7 +133,7 @@ impl Accounts {
         let before = whole_seconds(now.saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
         let unused: Vec<UserId> = sqlx::query_scalar(FIND)
             .bind(before)
-            .bind(audit::REGISTERED)
+            .bind(audit::ACCOUNT_REGISTERED)
             .bind(telemetry::LOGIN_SUCCESS)
             .fetch_all(&self.pool)
             .await?;
@@ -158,7 +158,7 @@ impl Accounts {
         }
         let deleted = sqlx::query(DELETE)
             .bind(before)
-            .bind(audit::REGISTERED)
+            .bind(audit::ACCOUNT_REGISTERED)
             .bind(telemetry::LOGIN_SUCCESS)
             .bind(user)
             .execute(&mut *tx)
@@ -166,7 +166,7 @@ impl Accounts {
         if deleted.rows_affected() == 0 {
             return Ok(false);
         }
-        self.sigra.audit().record(&mut tx, &Audit::new(audit::DELETED).of(user)).await?;
+        self.sigra.audit().record_in(&mut tx, &Audit::new(audit::ACCOUNT_DELETED).of(user)).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -33,7 +33,7 @@ impl Accounts {
         // <languages>
         let work = languages::kept(work);
         // </languages>
-        self.mailer().deliver(work);
+        self.mailer().defer(work);
         Ok(())
     }
 
@@ -55,13 +55,13 @@ impl Accounts {
         if locked.rows_affected() == 0 {
             return Ok(());
         }
-        self.sigra.email_tokens().delete(&mut tx, &user.id, context).await?;
+        self.sigra.email_tokens().delete_in(&mut tx, &user.id, context).await?;
         // An unconfirmed owner loses the address to a user who proves that they have the mailbox.
         let owner = super::context::get_user_by_normalized_email(&mut tx, email).await?;
         let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some()) {
             Some(owner) => ("taken", self.notifier.already_registered(&owner)),
             None => {
-                let token = self.sigra.email_tokens().create(&mut tx, &user.id, context, email).await?;
+                let token = self.sigra.email_tokens().create_in(&mut tx, &user.id, context, email).await?;
                 ("new email", self.notifier.update_email_instructions(user, email, &token))
             }
         };
@@ -95,7 +95,7 @@ impl Accounts {
         let claimed = self.sigra.email_tokens().find(&token, context).await?.ok_or(Refusal::Link)?.to;
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, user, &claimed).await?;
-        let taken = self.sigra.email_tokens().take(&mut tx, &token, context).await?;
+        let taken = self.sigra.email_tokens().take_in(&mut tx, &token, context).await?;
         let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(Refusal::Link)?;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
         let updated = sqlx::query_as(
@@ -115,7 +115,7 @@ impl Accounts {
         self.record(&mut tx, audit::EMAIL_CHANGED, &updated, client).await?;
         let recovery = match sent.user.confirmed_at {
             Some(_) => {
-                Some(self.sigra.email_tokens().create(&mut tx, &user.id, Context::Recovery, &sent.user.email).await?)
+                Some(self.sigra.email_tokens().create_in(&mut tx, &user.id, Context::Recovery, &sent.user.email).await?)
             }
             // It was never confirmed: it may be a typo, and belong to someone else.
             None => None,
@@ -157,14 +157,14 @@ impl Accounts {
         let Some(holder) = holder.filter(|holder| holder.id != claimant.id && holder.confirmed_at.is_none()) else {
             return Ok(None);
         };
-        let sessions = self.sigra.email_tokens().delete_all_in(conn, &holder.id, None).await?;
+        let sessions = self.sigra.sessions().end_all_access_in(conn, &holder.id, None).await?;
         // The holder may be confirming it right now.
         let deleted = sqlx::query("DELETE FROM users WHERE id = $1 AND confirmed_at IS NULL")
             .bind(holder.id)
             .execute(&mut *conn)
             .await?;
         if deleted.rows_affected() == 1 {
-            self.sigra.audit().record(conn, &Audit::new(audit::DELETED).of(holder.id).from(client)).await?;
+            self.sigra.audit().record_in(conn, &Audit::new(audit::ACCOUNT_DELETED).of(holder.id).from(client)).await?;
         }
         Ok(Some(sessions))
     }

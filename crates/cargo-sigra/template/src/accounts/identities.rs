@@ -7,7 +7,7 @@ use sigra::{
     Checked, CookieSession, RememberMe, Scope, Sudo,
     limits::Limit,
     oauth::{
-        AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Identity, KnownIdentity, Linked,
+        AddressOwner, Callback, Decision, FlowError, FlowOutcome, FlowPurpose, Identity, KnownIdentity, Linked,
         PendingIdentity, Provider, ProviderIdentity,
     },
 };
@@ -52,8 +52,8 @@ impl Accounts {
     }
 
     /// Returns the name of a provider that users know. An identity can be older than the settings.
-    pub fn label_of_provider(&self, name: &str) -> String {
-        self.provider(name).map_or_else(|| name.to_owned(), |provider| provider.label_of().to_owned())
+    pub fn provider_label(&self, name: &str) -> String {
+        self.provider(name).map_or_else(|| name.to_owned(), |provider| provider.label().to_owned())
     }
 
     /// Begins a visit to a provider, and returns the URL to redirect to.
@@ -78,13 +78,13 @@ impl Accounts {
         let (flows, uri) = (self.sigra.oauth_flows(), self.redirect_uri(provider));
         let arrival = flows.complete(session, scope, &self.policy.providers, provider, &uri, callback).await?;
         match (arrival, scope) {
-            (Arrival::LogIn { identity, remember_me }, _) => {
+            (FlowOutcome::LogIn { identity, remember_me }, _) => {
                 Ok(self.log_in_with_identity(session, &identity, remember_me).await?)
             }
-            (Arrival::Link(identity), Some(scope)) => {
+            (FlowOutcome::Link(identity), Some(scope)) => {
                 Ok(Arrived::Link(self.link_identity(session, scope, &identity).await?))
             }
-            (Arrival::Reauthenticate(identity), Some(scope)) => {
+            (FlowOutcome::Reauthenticate(identity), Some(scope)) => {
                 match self.sigra.identities().reauthenticate(session, scope, &identity).await {
                     Ok(Checked::Valid(())) => Ok(Arrived::Sudo),
                     Ok(Checked::Invalid) | Err(sigra::Error::SecondFactorRequired) => Ok(Arrived::SudoRefused),
@@ -203,7 +203,7 @@ impl Accounts {
             return Ok(false);
         }
         let user = self.confirm_in(&mut tx, user, &client).await?;
-        let label = self.label_of_provider(&identity.provider);
+        let label = self.provider_label(&identity.provider);
         let mail = self.notifier.taken_over_by_identity(&user, &label);
         self.notifier.notify_in(&mut tx, &user, "taken over", mail).await?;
         self.sigra.sessions().announce_in(&mut tx, revoked);
@@ -233,7 +233,7 @@ impl Accounts {
     ) -> Result<Linked, sigra::Error> {
         let linked = self.sigra.identities().link_in(tx, session, scope, identity).await?;
         if linked == Linked::Now {
-            let label = self.label_of_provider(&identity.provider);
+            let label = self.provider_label(&identity.provider);
             let (user, mail) = (scope.user(), self.notifier.identity_linked(scope.user(), &label));
             // A thief who links and unlinks must not bury one email under thousands.
             self.sigra.limits().check_in(tx, Limit::CHANGES, "link", &user.id.to_string()).await?;
@@ -308,7 +308,7 @@ impl Accounts {
         let Some(identity) = self.sigra.identities().unlink_in(&mut tx, session, sudo, id).await? else {
             return Ok(None);
         };
-        let label = self.label_of_provider(&identity.provider);
+        let label = self.provider_label(&identity.provider);
         let mail = self.notifier.identity_unlinked(sudo.0.user(), &label);
         self.notifier.notify_in(&mut tx, sudo.0.user(), "unlinked", mail).await?;
         tx.commit().await?;

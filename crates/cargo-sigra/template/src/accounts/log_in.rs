@@ -1,10 +1,10 @@
 //! Logging in, and what happens around a login.
 
-use sigra::{CookieSession, LogInMethod, LogInOutcome, Password, RememberMe, telemetry};
+use sigra::{CookieSession, LoginMethod, LoginOutcome, Password, RememberMe, telemetry};
 // <passkeys>
 use sigra::{
     Checked,
-    mfa::{PasskeyLogIn, PublicKeyCredential},
+    mfa::{PasskeyLogin, PublicKeyCredential},
 };
 // </passkeys>
 // <oauth>
@@ -17,9 +17,9 @@ use crate::database::Connection;
 /// The first factor that a user has presented.
 pub(super) enum FirstFactor {
     /// One that was verified already, such as a password.
-    Verified(LogInMethod),
+    Verified(LoginMethod),
     // <passkeys>
-    Passkey(Box<PasskeyLogIn<User>>),
+    Passkey(Box<PasskeyLogin<User>>),
     // </passkeys>
     // <oauth>
     Identity(Box<KnownIdentity<User>>),
@@ -27,14 +27,14 @@ pub(super) enum FirstFactor {
 }
 
 impl FirstFactor {
-    fn method(&self) -> LogInMethod {
+    fn method(&self) -> LoginMethod {
         match self {
             Self::Verified(method) => *method,
             // <passkeys>
-            Self::Passkey(_) => LogInMethod::Passkey,
+            Self::Passkey(_) => LoginMethod::Passkey,
             // </passkeys>
             // <oauth>
-            Self::Identity(_) => LogInMethod::Provider,
+            Self::Identity(_) => LoginMethod::Provider,
             // </oauth>
         }
     }
@@ -102,8 +102,8 @@ impl Accounts {
     }
 
     /// Forgets earlier attempts: someone who entered the right password is not guessing.
-    async fn forget_log_ins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.limits().forget_log_ins(session, &account_named(&user.email), &user.id).await
+    async fn forget_logins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.limits().forget_logins(session, &account_named(&user.email), &user.id).await
     }
 
     /// Logs in a user who has presented a first factor, and cancels a scheduled deletion in the same transaction.
@@ -111,7 +111,7 @@ impl Accounts {
         &self,
         session: &CookieSession,
         user: &User,
-        method: LogInMethod,
+        method: LoginMethod,
         remember_me: RememberMe,
     ) -> Result<NextStep, sigra::Error> {
         self.log_in_by(session, user, FirstFactor::Verified(method), remember_me).await
@@ -175,17 +175,17 @@ impl Accounts {
         &self,
         session: &CookieSession,
         user: &User,
-        outcome: LogInOutcome,
+        outcome: LoginOutcome,
         deletion_canceled: bool,
     ) -> Result<NextStep, sigra::Error> {
         match outcome {
-            LogInOutcome::Complete => {
+            LoginOutcome::Complete => {
                 self.announce_log_in(user, deletion_canceled);
                 Ok(NextStep::Welcome(Welcome::new(user, deletion_canceled)))
             }
-            LogInOutcome::SecondFactorPending => {
+            LoginOutcome::SecondFactorPending => {
                 // The password was right, so this wasn't a guess, even if the challenge fails.
-                self.forget_log_ins(session, user).await?;
+                self.forget_logins(session, user).await?;
                 // <mfa>
                 Ok(NextStep::SecondFactor)
                 // </mfa>
@@ -204,10 +204,10 @@ impl Accounts {
         tx: &mut Transaction,
         session: &CookieSession,
         user: &User,
-        method: Option<LogInMethod>,
+        method: Option<LoginMethod>,
     ) -> Result<bool, sigra::Error> {
         let client = session.client();
-        self.sigra.limits().forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.limits().forget_logins_in(tx, session, &account_named(&user.email), &user.id).await?;
         let is_news = self.policy.notify_new_devices && session.is_new_browser();
         if is_news && self.has_logged_in_before(tx, user).await? {
             let mail = self.notifier.new_device(user, &client, method);

@@ -31,7 +31,7 @@ impl Accounts {
         // <languages>
         let work = languages::kept(work);
         // </languages>
-        self.mailer().deliver(work);
+        self.mailer().defer(work);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! the user about every change.
 
 use sigra::{
-    Client, CookieSession, LogInMethod, Sudo,
+    Client, CookieSession, LoginMethod, Sudo,
     mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
@@ -133,9 +133,9 @@ impl Accounts {
     }
 
     /// Warns the user: the person who enters wrong codes has presented the first factor already.
-    fn deliver_wrong_codes_notice(&self, user: &User, client: Client, method: Option<LogInMethod>) {
+    fn deliver_wrong_codes_notice(&self, user: &User, client: Client, method: Option<LoginMethod>) {
         let (accounts, user) = (self.clone(), user.clone());
-        self.mailer().deliver(async move {
+        self.mailer().defer(async move {
             let mut tx = accounts.sigra.begin().await?;
             if accounts.notifier.may_mail_user(&mut tx, "wrong codes", &user).await? {
                 accounts.mailer().send_in(&mut tx, accounts.notifier.wrong_codes(&user, &client, method)).await?;

@@ -17,7 +17,7 @@ impl Accounts {
             if accounts.notifier.may_mail_user(&mut tx, "reset", &user).await? {
                 accounts.record_attempt(&mut tx, audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
                 let context = Context::ResetPassword;
-                let token = accounts.sigra.email_tokens().create(&mut tx, &user.id, context, &user.email).await?;
+                let token = accounts.sigra.email_tokens().create_in(&mut tx, &user.id, context, &user.email).await?;
                 accounts
                     .mailer()
                     .send_in(&mut tx, accounts.notifier.reset_password_instructions(&user, &token))
@@ -49,10 +49,10 @@ impl Accounts {
         let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::ResetPassword).await?;
+        let sent = self.sigra.email_tokens().take_in(&mut tx, &token, Context::ResetPassword).await?;
         let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(Refusal::Link)?.user;
         let revoked = match user.confirmed_at {
-            Some(_) => self.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await?,
+            Some(_) => self.sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await?,
             // Someone else may have registered the address: remove everything that could log them in again.
             None => self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?,
         };
@@ -71,7 +71,7 @@ impl Accounts {
     /// Returns whether changing the password takes the current one: the user has one, and didn't enter it in this session
     /// (OWASP ASVS 6.2.3).
     pub fn asks_current_password(&self, scope: &Scope<User>) -> bool {
-        scope.user().hashed_password.is_some() && !scope.session().may_set_password()
+        scope.user().hashed_password.is_some() && !scope.session().can_set_password()
     }
 
     /// Changes the user's password and ends their other sessions. This session continues with a new token. A reset link
@@ -100,7 +100,7 @@ impl Accounts {
         // Renewing the session fails if it ended in the meantime, and then nothing is changed.
         let mut tx = self.sigra.begin().await?;
         self.set_password(&mut tx, user, hashed_password.as_str()).await?;
-        let revoked = self.sigra.email_tokens().delete_others_in(&mut tx, &user.id, scope.session().id).await?;
+        let revoked = self.sigra.sessions().end_other_access_in(&mut tx, &user.id, scope.session().id).await?;
         self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
         self.notifier.notify_in(&mut tx, user, "password", self.notifier.password_changed(user, &[])).await?;
@@ -122,7 +122,7 @@ impl Accounts {
     async fn linked_accounts_in(&self, conn: &mut Connection, user: &User) -> Result<Vec<String>, sigra::Error> {
         let identities = self.sigra.identities().list_in(conn, &user.id).await?;
         let in_words = |identity: sigra::oauth::Identity| {
-            let label = self.label_of_provider(&identity.provider);
+            let label = self.provider_label(&identity.provider);
             identity.email.map_or_else(|| label.clone(), |email| format!("{label} ({email})"))
         };
         Ok(identities.into_iter().map(in_words).collect())
@@ -150,7 +150,7 @@ impl Accounts {
         user: &User,
     ) -> Result<(), sigra::Error> {
         self.sigra.known_browsers().remember_in(conn, session, &user.id).await?;
-        self.sigra.limits().forget_log_ins_in(conn, session, &account_named(&user.email), &user.id).await
+        self.sigra.limits().forget_logins_in(conn, session, &account_named(&user.email), &user.id).await
     }
 
     pub(super) async fn set_password(

@@ -83,7 +83,7 @@ impl Accounts {
             self.record(conn, audit::EMAIL_CHANGED, after, client).await?;
         }
         if before.delete_after.is_some() {
-            self.record(conn, audit::DELETION_CANCELED, after, client).await?;
+            self.record(conn, audit::ACCOUNT_DELETION_CANCELED, after, client).await?;
         }
         Ok(())
     }

@@ -89,9 +89,9 @@ impl Accounts {
             .fetch_optional(&mut *conn)
             .await?;
         let existing = super::context::get_user_by_normalized_email(conn, email).await?;
-        let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
+        let action = if inserted.is_some() { audit::ACCOUNT_REGISTERED } else { REGISTRATION_REFUSED };
         let audit = audit::Audit::new(action).of(existing.as_ref().map(|user| user.id)).from(client);
-        self.sigra.audit().record_repeatable(conn, &audit).await?;
+        self.sigra.audit().record_repeatable_in(conn, &audit).await?;
         Ok(inserted.ok_or(existing))
     }
 
@@ -110,7 +110,7 @@ impl Accounts {
             return self.send_taken_notice(tx, owner).await;
         }
         let (accounts, owner, password) = (self.clone(), owner.clone(), password.clone());
-        self.mailer().deliver(async move {
+        self.mailer().defer(async move {
             if accounts.sigra.verify_password(Some(&owner), &password).await? != Verification::Invalid {
                 return Ok(());
             }

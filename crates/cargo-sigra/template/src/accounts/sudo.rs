@@ -94,7 +94,7 @@ impl Accounts {
 
     /// Counts an attempt to enter sudo mode.
     async fn limit_sudo(&self, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.limits().check(Limit::LOG_IN, "sudo", &user.id.to_string()).await
+        self.sigra.limits().check(Limit::LOGIN, "sudo", &user.id.to_string()).await
     }
 
     /// Forgets these attempts after a success.

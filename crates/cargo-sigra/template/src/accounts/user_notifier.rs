@@ -10,7 +10,7 @@ use sigra::api_tokens::ApiToken;
 use sigra::oauth_server::NewGrant;
 // </oauth_server>
 use sigra::{
-    Client, EmailToken, LogInMethod, Sigra,
+    Client, EmailToken, LoginMethod, Sigra,
     mail::{Mail, Mailer},
     token::Context,
 };
@@ -40,21 +40,21 @@ fn change_password() -> &'static str {
 }
 
 /// A new password stops nobody who logs in without it.
-fn stop_log_in(method: Option<LogInMethod>) -> &'static str {
+fn stop_log_in(method: Option<LoginMethod>) -> &'static str {
     match method {
-        Some(LogInMethod::Password) => t!("If this wasn't you, log that device out and change your password."),
+        Some(LoginMethod::Password) => t!("If this wasn't you, log that device out and change your password."),
         // <magic_link>
-        Some(LogInMethod::Link) => t!(
+        Some(LoginMethod::Link) => t!(
             "If this wasn't you, someone else can read your email: first change the password of your mailbox, then log that device out."
         ),
         // </magic_link>
         // <passkeys>
-        Some(LogInMethod::Passkey) => t!(
+        Some(LoginMethod::Passkey) => t!(
             "If this wasn't you, log that device out, and remove the passkey that was used under “Two-factor authentication” in your settings."
         ),
         // </passkeys>
         // <oauth>
-        Some(LogInMethod::Provider) => t!(
+        Some(LoginMethod::Provider) => t!(
             "If this wasn't you, log that device out, and unlink the account that was used under “Ways to log in” in your settings. Then change the password of that account."
         ),
         // </oauth>
@@ -220,7 +220,7 @@ impl UserNotifier {
         warn(user, || Letter {
             subject: t!("An account was linked to yours"),
             paragraphs: vec![t!("From now on, you can log in with {provider}.", provider)],
-            link: Some(self.log_in_methods()),
+            link: Some(self.login_methods()),
             otherwise: t!(
                 "If this wasn't you, unlink it under “Ways to log in” in your settings, log out all other devices, and change your password."
             ),
@@ -231,7 +231,7 @@ impl UserNotifier {
         warn(user, || Letter {
             subject: t!("An account was unlinked from yours"),
             paragraphs: vec![t!("You can no longer log in with {provider}.", provider)],
-            link: Some(self.log_in_methods()),
+            link: Some(self.login_methods()),
             otherwise: change_password(),
         })
     }
@@ -243,12 +243,12 @@ impl UserNotifier {
                 "You logged in with {provider}, which confirmed your email address. Before that, someone had registered your account without confirming it, maybe not you. We removed what they set up, such as a password, and logged out all devices.",
                 provider
             )],
-            link: Some(self.log_in_methods()),
+            link: Some(self.login_methods()),
             otherwise: reset_password(),
         })
     }
 
-    fn log_in_methods(&self) -> Link {
+    fn login_methods(&self) -> Link {
         let url = self.url("users/settings/log-in-methods");
         Link { label: t!("Ways to log in"), url, lifetime: String::new() }
     }
@@ -337,11 +337,11 @@ impl UserNotifier {
         })
     }
 
-    pub fn log_in_link(&self, user: &User, token: &EmailToken) -> Mail {
+    pub fn login_link(&self, user: &User, token: &EmailToken) -> Mail {
         write(user, || Letter {
             subject: t!("Log in to MyApp"),
             paragraphs: vec![t!("Log in to MyApp without a password.").to_owned()],
-            link: Some(self.link(t!("Log in"), "users/log-in/", token, Context::LogIn)),
+            link: Some(self.link(t!("Log in"), "users/log-in/", token, Context::Login)),
             otherwise: t!("If you didn't ask for this, you can ignore this email. Don't share the link with anyone."),
         })
     }
@@ -402,7 +402,7 @@ impl UserNotifier {
     }
 
     /// `method` is the first factor of the login.
-    pub fn new_device(&self, user: &User, client: &Client, method: Option<LogInMethod>) -> Mail {
+    pub fn new_device(&self, user: &User, client: &Client, method: Option<LoginMethod>) -> Mail {
         warn(user, || Letter {
             subject: t!("New login to your account"),
             paragraphs: vec![format!("{}.", described(client))],
@@ -479,9 +479,9 @@ impl UserNotifier {
         })
     }
 
-    pub fn wrong_codes(&self, user: &User, client: &Client, method: Option<LogInMethod>) -> Mail {
+    pub fn wrong_codes(&self, user: &User, client: &Client, method: Option<LoginMethod>) -> Mail {
         warn(user, || match method {
-            None | Some(LogInMethod::Password) => Letter {
+            None | Some(LoginMethod::Password) => Letter {
                 subject: t!("Someone may know your password"),
                 paragraphs: vec![t!(
                     "Someone entered your password with {device}, and then a wrong second factor several times.",

@@ -10,9 +10,9 @@ pub fn authorization_server(public_url: &Url, warnings: &mut Vec<String>) -> Opt
     let cli = OauthClient::new("my_app_cli", "MyApp CLI")
         .redirect_uri("http://127.0.0.1/callback")
         .redirect_uri("http://[::1]/callback")
-        .devices(true);
+        .device_flow(true);
     let server = AuthorizationServer::new(public_url.origin().ascii_serialization()).client(cli);
-    // To let programs register themselves, as those for MCP do: `.register_clients(1000)`
+    // To let programs register themselves, as those for MCP do: `.max_registered_clients(1000)`
     match server.check() {
         Err(error @ sigra::ConfigError::Issuer(_)) => {
             warnings.push(format!("the OAuth server is off: {error}"));

@@ -28,7 +28,7 @@ fn provider(of: &Of<'_>, name: &str) -> Result<Provider, SettingsError> {
         _ => Provider::oidc(name, of.required("ISSUER")?, id, of.required("CLIENT_SECRET")?),
     };
     let provider = match of.text("LABEL")? {
-        Some(label) => provider.label(label),
+        Some(label) => provider.with_label(label),
         None => provider,
     };
     Ok(if of.switch("TRUST_EMAILS")? { provider.trust_verified_emails() } else { provider })
@@ -70,7 +70,7 @@ mod tests {
     fn read(variables: &[(&str, &str)], prod: bool) -> Result<Vec<String>, String> {
         let env: Variables = variables.iter().copied().collect();
         let providers = providers(&env, prod).map_err(|error| error.to_string())?;
-        Ok(providers.iter().map(|provider| format!("{}: {}", provider.name(), provider.label_of())).collect())
+        Ok(providers.iter().map(|provider| format!("{}: {}", provider.name(), provider.label())).collect())
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod devices;
 mod language;
 // </languages>
 // <magic_link>
-mod log_in_link;
+mod login_link;
 // </magic_link>
 mod mail_link;
 // <mfa>

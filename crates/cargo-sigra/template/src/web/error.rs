@@ -69,7 +69,7 @@ impl IntoResponse for Error {
 /// Returns what a client can do, in a sentence or two, if there is more to say than the status does.
 pub fn detail_of(problem: &Problem) -> Option<String> {
     // <languages>
-    match (problem.status(), problem.wait()) {
+    match (problem.status(), problem.retry_after()) {
         (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => Some(too_many_attempts(wait.as_secs())),
         _ => problem.detail(),
     }

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 // <pages>
-use sigra::{Audience, Scope, session::SessionRejection};
+use sigra::{ClientKind, Scope, session::SessionRejection};
 // </pages>
 use sigra::Problem;
 
@@ -20,7 +20,7 @@ use super::error::{detail_of, title_of};
 use super::languages;
 // </languages>
 // <pages>
-use super::{layout::Layout, user_auth::LOG_IN_PATH};
+use super::{layout::Layout, user_auth::LOGIN_PATH};
 use crate::accounts::User;
 // </pages>
 
@@ -63,12 +63,12 @@ pub async fn find_reader(
 /// Gives every error response a body: a page for browsers, and JSON for programs.
 pub async fn error_pages(request: Request, next: Next) -> Response {
     // <pages>
-    let audience = Audience::of(request.headers());
+    let audience = ClientKind::of(request.headers());
     let own = match audience {
-        Audience::Program => PROBLEM_JSON,
-        Audience::Browser => "text/html",
+        ClientKind::Program => PROBLEM_JSON,
+        ClientKind::Browser => "text/html",
     };
-    let is_log_in = request.uri().path().starts_with(LOG_IN_PATH);
+    let is_log_in = request.uri().path().starts_with(LOGIN_PATH);
     // </pages>
     // <!pages>
     // let own = PROBLEM_JSON;
@@ -93,7 +93,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(response.status()));
     let write = || {
         // <pages>
-        if audience == Audience::Browser {
+        if audience == ClientKind::Browser {
             return ("text/html; charset=utf-8", render(problem, is_log_in, response.extensions().get()));
         }
         // </pages>

@@ -184,7 +184,7 @@ pub struct Remember {
 // <oauth>
 /// Logs in at a provider.
 #[derive(Deserialize)]
-pub struct ProviderLogIn {
+pub struct ProviderLogin {
     // <pages>
     #[serde(default, deserialize_with = "checkbox")]
     // </pages>
@@ -325,7 +325,7 @@ pub struct PasskeyName {
 }
 
 #[derive(Deserialize)]
-pub struct PasskeyLogIn {
+pub struct PasskeyLogin {
     // <pages>
     #[serde(default, deserialize_with = "json_field")]
     // </pages>

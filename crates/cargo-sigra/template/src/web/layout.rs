@@ -114,7 +114,7 @@ impl<T: Template> Page<T> {
 
     /// Shows a form again because of a temporary [problem](Layout::alert).
     pub fn later(self, problem: Problem) -> Response {
-        let retry_after = problem.retry_after().map(|wait| [(header::RETRY_AFTER, wait)]);
+        let retry_after = problem.retry_after_header().map(|wait| [(header::RETRY_AFTER, wait)]);
         (problem.status(), retry_after.unwrap_or([(header::RETRY_AFTER, 1.into())]), Extension(problem), self)
             .into_response()
     }

@@ -15,7 +15,7 @@ use axum::{
     response::Html,
 };
 use serde::Deserialize;
-use sigra::{Audience, CookieSession};
+use sigra::{ClientKind, CookieSession};
 
 use super::{
     error::{NOT_FOUND, Result},
@@ -107,7 +107,7 @@ pub async fn index(
     };
     let mails: Vec<Letter> = mails.into_iter().rev().map(letter).collect();
     // <pages>
-    if Audience::of(&headers) == Audience::Browser {
+    if ClientKind::of(&headers) == ClientKind::Browser {
         return page(mails, &choice, &session);
     }
     // </pages>

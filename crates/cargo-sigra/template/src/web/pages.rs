@@ -26,10 +26,10 @@ pub mod language;
 // </languages>
 mod last_way;
 // <magic_link>
-pub mod log_in_link;
+pub mod login_link;
 // </magic_link>
 // <oauth>
-pub mod log_in_methods;
+pub mod login_methods;
 // </oauth>
 mod mail_link;
 // <mfa>

@@ -47,7 +47,7 @@ use super::device_bound;
 use super::live;
 // </live>
 // <magic_link>
-use super::pages::log_in_link;
+use super::pages::login_link;
 // </magic_link>
 // <oauth_server>
 use super::{
@@ -56,7 +56,7 @@ use super::{
 };
 // </oauth_server>
 // <oauth>
-use super::pages::{log_in_methods, oauth};
+use super::pages::{login_methods, oauth};
 // </oauth>
 // <mfa>
 use super::pages::{mfa, mfa_challenge};
@@ -140,18 +140,18 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sudo", get(sudo::new).post(sudo::create))
         // <oauth>
         .route("/users/sudo/provider/{provider}", post(oauth::sudo))
-        .route("/users/settings/log-in-methods", get(log_in_methods::index))
+        .route("/users/settings/log-in-methods", get(login_methods::index))
         .route(
             "/users/settings/log-in-methods/identities/{id}",
-            post(log_in_methods::create)
-                .delete(log_in_methods::delete)
+            post(login_methods::create)
+                .delete(login_methods::delete)
                 .route_layer(Extension(FormPage(oauth::METHODS_PATH))),
         )
         .route(
             "/users/settings/log-in-methods/link",
-            get(log_in_methods::edit)
-                .post(log_in_methods::link)
-                .delete(log_in_methods::forget)
+            get(login_methods::edit)
+                .post(login_methods::link)
+                .delete(login_methods::forget)
                 .route_layer(Extension(FormPage(oauth::LINK_PATH))),
         )
         // </oauth>
@@ -195,8 +195,8 @@ pub fn app(state: AppState) -> Router {
         .route("/users/register", post(registration::create))
         .route("/users/log-in", post(session::create))
         // <magic_link>
-        .route("/users/log-in/link", post(log_in_link::create))
-        .route("/users/log-in/{token}", get(log_in_link::edit).post(log_in_link::update))
+        .route("/users/log-in/link", post(login_link::create))
+        .route("/users/log-in/{token}", get(login_link::edit).post(login_link::update))
         // </magic_link>
         // <oauth>
         .route("/users/auth/{provider}", post(oauth::create))

@@ -20,7 +20,7 @@ use sigra::{
 };
 // <pages>
 use axum::response::{IntoResponse, Redirect};
-use sigra::{Flash, LogInMethod, RememberMe, session::ReturnTo};
+use sigra::{Flash, LoginMethod, RememberMe, session::ReturnTo};
 // </pages>
 
 use super::error::Result;
@@ -61,7 +61,7 @@ const REMEMBER_ME_COOKIE: CookieOptions = CookieOptions::named("_my_app_web_user
 /// Where a login and a logout lead, unless the login was for another page.
 const HOME_PATH: &str = "/";
 
-pub const LOG_IN_PATH: &str = "/users/log-in";
+pub const LOGIN_PATH: &str = "/users/log-in";
 pub const CONFIRM_PATH: &str = "/users/confirm";
 pub const SUDO_PATH: &str = "/users/sudo";
 // <mfa>
@@ -82,12 +82,14 @@ pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
 pub fn configure(config: Config) -> Config {
     config
         // <pages>
-        .log_in_at(LOG_IN_PATH, || t!("You must log in to access this page."))
-        .sudo_at(SUDO_PATH, || t!("Confirm it's you to continue."))
+        .login_page(LOGIN_PATH, || t!("You must log in to access this page."))
+        .sudo_page(SUDO_PATH, || t!("Confirm it's you to continue."))
         .sudo_form_message(|| t!("Confirm it's you to continue, then send the form again."))
         // <mfa>
-        .mfa_challenge_at(MFA_CHALLENGE_PATH, || t!("Present your second factor to continue."))
-        .mfa_enrollment_at(MFA_ENROLLMENT_PATH, || t!("Your account requires a second factor. Set one up to continue."))
+        .mfa_challenge_page(MFA_CHALLENGE_PATH, || t!("Present your second factor to continue."))
+        .mfa_enrollment_page(MFA_ENROLLMENT_PATH, || {
+            t!("Your account requires a second factor. Set one up to continue.")
+        })
         // </mfa>
         // </pages>
         // <api_tokens>
@@ -115,7 +117,7 @@ pub async fn log_in_user(
     accounts: &Accounts,
     session: &CookieSession,
     user: &User,
-    method: LogInMethod,
+    method: LoginMethod,
     remember_me: RememberMe,
 ) -> Result<Redirect> {
     after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, delete_account, email_form, log_in_form, password_form};
+use crate::support::{Host, delete_account, email_form, login_form, password_form};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 
 const AT_ONCE: &[(&str, &str)] = &[("DELETION_GRACE", "0")];
@@ -41,16 +41,16 @@ async fn a_scheduled_deletion_leaves_the_owner_their_links() {
     for _ in 0..2 {
         assert_redirected_to(&delete_account(&thief, &user.email).await, "/");
         assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
-        thief.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        thief.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         assert_status(&thief.get("/dashboard").await, 200);
     }
     delete_account(&thief, &user.email).await;
     // <magic_link>
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
-    let log_in_link = host.link_to(&user.email).await;
-    thief.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let login_link = host.link_to(&user.email).await;
+    thief.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     delete_account(&thief, &user.email).await;
-    assert_status(&host.client().get(&log_in_link).await, 200);
+    assert_status(&host.client().get(&login_link).await, 200);
     // </magic_link>
 
     host.client().put(&link, &password_form(NEW, NEW)).await;
@@ -64,7 +64,7 @@ async fn deleting_an_account_again_and_again_is_limited() {
     let (user, thief) = host.authenticated_fixture().await;
     for _ in 0..20 {
         assert_redirected_to(&delete_account(&thief, &user.email).await, "/");
-        thief.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        thief.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     }
     assert_status(&delete_account(&thief, &user.email).await, 429);
 }
@@ -101,7 +101,7 @@ async fn every_way_to_log_in_keeps_the_account() {
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     host.client().put(&host.link_to(&user.email).await, &password_form(NEW, NEW)).await;
     assert!(host.reload(&user).await.delete_after.is_some(), "no user has logged in");
-    host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    host.client().post("/users/log-in", &login_form(&user.email, NEW)).await;
     assert!(host.reload(&user).await.delete_after.is_none());
 }
 
@@ -121,7 +121,7 @@ async fn invariant_11_a_login_during_the_deletion_keeps_the_account_or_ends() {
     for round in 0..20 {
         let (user, browser) = host.authenticated_fixture().await;
         let other = host.client();
-        let form = log_in_form(&user.email, VALID_PASSWORD);
+        let form = login_form(&user.email, VALID_PASSWORD);
         tokio::join!(delete_account(&browser, &user.email), other.post("/users/log-in", &form));
         let is_in = other.get("/dashboard").await.status() == 200;
         let is_to_go = host.reload(&user).await.delete_after.is_some();
@@ -226,7 +226,7 @@ async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() 
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_contains(
         &browser.follow(&response).await,
         "Your account was scheduled for deletion. You logged in, so we kept it.",
@@ -235,7 +235,7 @@ async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() 
     let mail = mails.iter().find(|mail| mail.subject == "Your account will not be deleted").expect("an email");
     assert!(mail.text.contains("Firefox on Linux"), "{}", mail.text);
 
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert!(!browser.follow(&response).await.text().contains("we kept it"));
     assert_eq!(host.mails_to(&user.email).await.len(), mails.len());
 }
@@ -252,7 +252,7 @@ async fn a_login_that_cannot_keep_the_account_fails() {
     // The audit event of a canceled deletion can't be written.
     let once = "CREATE UNIQUE INDEX once ON audit_events (action) WHERE action = 'auth.account.deletion_canceled'";
     sqlx::query(once).execute(&host.pool).await.expect("an index");
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert!(response.status().is_server_error());
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
     assert!(host.reload(&user).await.delete_after.is_some());
@@ -269,7 +269,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     host.confirm(&confirmed).await;
     let (logged_in, _) = host.authenticated_fixture().await;
     let (logged_out, browser) = (host.registered_fixture().await, host.client());
-    browser.post("/users/log-in", &log_in_form(&logged_out.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&logged_out.email, VALID_PASSWORD)).await;
     browser.delete("/users/log-out").await;
     let program = host.registered_fixture().await;
     host.open_session(&program).await;
@@ -325,7 +325,7 @@ async fn invariant_11_an_account_that_a_user_logs_in_to_is_not_deleted_as_unused
         let user = host.registered_fixture().await;
         host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
         let browser = host.client();
-        let form = log_in_form(&user.email, VALID_PASSWORD);
+        let form = login_form(&user.email, VALID_PASSWORD);
         let (_, deleted) = tokio::join!(browser.post("/users/log-in", &form), host.accounts.delete_unused_users());
         let is_in = browser.get("/dashboard").await.status() == 200;
         assert_eq!(deleted.expect("done") == 0, is_in, "round {round}");
@@ -337,7 +337,7 @@ async fn a_deleted_account_frees_its_address_and_leaves_audit_events() {
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
-    host.client().post("/users/register", &log_in_form(&user.email, "another valid password")).await;
+    host.client().post("/users/register", &login_form(&user.email, "another valid password")).await;
     assert!(host.can_log_in(&user.email, "another valid password").await);
     let again = host.reload(&user).await;
     assert_ne!(again.id, user.id);

@@ -7,7 +7,7 @@ use sigra::testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, asse
 // <mfa>
 use crate::support::enroll;
 // </mfa>
-use crate::support::{Host, delete_account, email_form, log_in_form, password_form, token_of};
+use crate::support::{Host, delete_account, email_form, login_form, password_form, token_of};
 use tokio::task::JoinSet;
 
 const NEW: &str = "a quite different password";
@@ -129,7 +129,7 @@ async fn a_factor_from_before_the_address_was_changed_stays() {
     let link = recovery_link(&host, &user.email).await;
     assert!(recover(&link, &host.client()).await);
     let owner = host.client();
-    let response = owner.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    let response = owner.post("/users/log-in", &login_form(&user.email, NEW)).await;
     assert_redirected_to(&response, "/users/mfa-challenge");
     host.clock().advance(Duration::from_secs(30));
     owner.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
@@ -202,8 +202,8 @@ async fn an_address_that_another_user_has_confirmed_since_stays_theirs() {
     let link = recovery_link(&host, &user.email).await;
 
     let squatter = host.client();
-    squatter.post("/users/register", &log_in_form(&user.email, THIEFS)).await;
-    squatter.post("/users/log-in", &log_in_form(&user.email, THIEFS)).await;
+    squatter.post("/users/register", &login_form(&user.email, THIEFS)).await;
+    squatter.post("/users/log-in", &login_form(&user.email, THIEFS)).await;
     assert_status(&squatter.get("/dashboard").await, 200);
     let theirs = host.reload(&user).await;
     host.confirm(&theirs).await;

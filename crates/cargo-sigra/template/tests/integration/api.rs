@@ -789,7 +789,7 @@ async fn a_user_creates_lists_and_revokes_access_tokens() {
     let api = Api::new().await;
     let (user, browser) = api.authenticated_fixture().await;
     let listed = browser.get(PATH).await.json::<Value>();
-    assert_eq!((&listed["tokens"], &listed["may_create"]), (&json!([]), &json!(true)));
+    assert_eq!((&listed["tokens"], &listed["can_create"]), (&json!([]), &json!(true)));
     let read = json!({ "name": "projects:read", "description": "See your projects" });
     assert_eq!(listed["permissions"][0], read);
 

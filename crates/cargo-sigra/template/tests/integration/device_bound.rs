@@ -12,7 +12,7 @@ use sigra::{
     testing::{assert_audit_event, assert_contains, assert_redirected_to, assert_status},
 };
 
-use crate::support::log_in_form;
+use crate::support::login_form;
 // </pages>
 use crate::support::{Host, PROD, settings};
 
@@ -47,7 +47,7 @@ fn sessions_are_bound_in_production_over_https_unless_that_is_turned_off() {
 
 // <pages>
 async fn log_in(browser: &TestClient, user: &User) -> TestResponse {
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await
 }
 
 /// A user whose browser has bound its session.

@@ -1,6 +1,6 @@
 //! The page of a user's devices.
 
-use crate::support::{Host, log_in_form};
+use crate::support::{Host, login_form};
 use sigra::{
     SessionToken,
     testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
@@ -28,7 +28,7 @@ async fn an_unreadable_session_does_not_hide_the_others() {
 async fn the_page_names_devices_and_hides_tokens() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let form = log_in_form(&user.email, VALID_PASSWORD);
+    let form = login_form(&user.email, VALID_PASSWORD);
     let laptop = host.client().user_agent(FIREFOX).peer(([203, 0, 113, 7], 4711).into());
     let phone = host.client().user_agent(SAFARI);
     phone.post("/users/log-in", &form).await;

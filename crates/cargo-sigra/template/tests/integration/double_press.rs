@@ -7,7 +7,7 @@ use sigra::{
 // <mfa>
 use sigra::testing::assert_status;
 // </mfa>
-use crate::support::{Host, log_in_form};
+use crate::support::{Host, login_form};
 
 /// Returns the idempotency key of a form on this page.
 fn key_on(page: &TestResponse) -> String {
@@ -66,7 +66,7 @@ async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email(
     let host = Host::new().await;
     for (with_key, at_once) in [(true, true), (false, true), (false, false)] {
         let email = host.unique_email();
-        let form = log_in_form(&email, VALID_PASSWORD);
+        let form = login_form(&email, VALID_PASSWORD);
         let (browser, again) = (host.client(), host.client());
         let key = IdempotencyKey::generate().expect("randomness").to_string();
         let form = if with_key { [form, vec![("_idempotency_key", key.as_str())]].concat() } else { form };
@@ -81,8 +81,8 @@ async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email(
     }
     // A different password means a different person.
     let email = host.unique_email();
-    host.client().post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
-    host.client().post("/users/register", &log_in_form(&email, "six more words of somebody else")).await;
+    host.client().post("/users/register", &login_form(&email, VALID_PASSWORD)).await;
+    host.client().post("/users/register", &login_form(&email, "six more words of somebody else")).await;
     let mails = host.mails_to(&email).await;
     assert!(mails.iter().any(|mail| mail.subject == "You already have an account"), "{mails:?}");
 }
@@ -91,7 +91,7 @@ async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email(
 async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
-    let form = log_in_form(&user.email, VALID_PASSWORD);
+    let form = login_form(&user.email, VALID_PASSWORD);
     assert_redirected_to(&press_twice(&browser, "/users/log-in", "/users/log-in", &form).await, "/");
     assert_eq!(sessions(&host).await, 1);
 
@@ -138,7 +138,7 @@ async fn invariant_10_a_second_factor_that_is_sent_twice_logs_in_and_uses_one_co
     let mut codes = codes.iter();
     for code in [host.totp_code(&user).await, codes.next().expect("a code").to_string()] {
         let browser = host.client();
-        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         assert_redirected_to(&press_twice(&browser, challenge, challenge, &[("user[code]", &code)]).await, "/");
         assert_eq!(browser.get("/dashboard").await.status(), 200);
     }

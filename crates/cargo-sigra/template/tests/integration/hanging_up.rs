@@ -189,7 +189,7 @@ async fn wait_for_killed_process(next: &Host) {
 async fn sent_later(next: &Host, email: &str) -> Vec<Mail> {
     sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&next.pool).await.expect("released");
     let mailer = sigra::mail::Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("a mailer");
-    let mailer = mailer.kept_in(next.sigra().outbox());
+    let mailer = mailer.with_outbox(next.sigra().outbox());
     let begun = Instant::now();
     while count_unsent(next).await > 0 {
         assert!(begun.elapsed() < Duration::from_secs(60), "no process sends the email");

@@ -3,7 +3,7 @@
 // <mfa>
 use crate::support::enroll;
 // </mfa>
-use crate::support::{Host, PROD, delete_account, email_form, log_in_form, password_form};
+use crate::support::{Host, PROD, delete_account, email_form, login_form, password_form};
 use axum::http::Request;
 use my_app::accounts::User;
 use sigra::testing::{
@@ -36,7 +36,7 @@ async fn logged_in(host: &Host, accept_language: &str) -> (User, TestClient) {
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
     let browser = host.client().accept_language(accept_language);
-    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
     (host.reload(&user).await, browser)
 }
 
@@ -85,7 +85,7 @@ async fn the_choice_of_the_user_comes_before_that_of_the_browser_and_its_header(
     // It is theirs in any browser.
     let other = host.client().accept_language("de");
     assert_language(&other.get("/users/log-in").await, "de");
-    let welcome = other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let welcome = other.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     let page = other.follow(&welcome).await;
     assert_language(&page, "en");
     assert_contains(&page, "Welcome back!");
@@ -176,9 +176,9 @@ async fn messages_and_error_pages_are_in_the_language_of_the_page() {
     let browser = host.client().accept_language("de");
     let page = browser.follow(&browser.get("/dashboard").await).await;
     assert_contains(&page, &german("You must log in to access this page."));
-    let page = browser.follow(&browser.post("/users/log-in", &log_in_form("a@example.com", "wrong")).await).await;
+    let page = browser.follow(&browser.post("/users/log-in", &login_form("a@example.com", "wrong")).await).await;
     assert_contains(&page, &german("Invalid email or password"));
-    let weak = browser.post("/users/register", &log_in_form("a@example.com", "short")).await;
+    let weak = browser.post("/users/register", &login_form("a@example.com", "short")).await;
     assert_contains(&weak, &german("Your password should be at least {min} characters.").replace("{min}", "15"));
     assert_contains(&weak, &format!("<title>{}: {}", german("Error"), german("Register")));
     let missing = browser.get("/missing").await;
@@ -193,7 +193,7 @@ async fn messages_and_error_pages_are_in_the_language_of_the_page() {
     assert_eq!(program.header("content-language"), Some("de"));
 
     for _ in 0..100 {
-        let response = browser.post("/users/log-in", &log_in_form("a@example.com", "wrong")).await;
+        let response = browser.post("/users/log-in", &login_form("a@example.com", "wrong")).await;
         if response.status() == 429 {
             assert_contains(&response, begin(&german("Too many attempts. Try again in {count} second.")));
             return;
@@ -217,7 +217,7 @@ async fn an_error_page_is_in_the_language_of_its_user() {
 async fn emails_are_in_the_language_of_their_reader() {
     let host = Host::new().await;
     let visitor = host.client().accept_language("de");
-    visitor.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
+    visitor.post("/users/register", &login_form("ada@example.com", VALID_PASSWORD)).await;
     let mails = host.mails_to("ada@example.com").await;
     assert_eq!(mails[0].subject, german("Confirm your email address"));
     let lifetime = german("The link works once and expires in {count} hour.");
@@ -252,7 +252,7 @@ async fn a_warning_about_someone_else_is_not_in_the_language_of_that_person() {
     let (user, browser) = logged_in(&host, "en").await;
     let warn = async || {
         let other = host.client().accept_language("de");
-        other.post("/users/register", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        other.post("/users/register", &login_form(&user.email, VALID_PASSWORD)).await;
         host.mails_to(&user.email).await.last().expect("an email").subject.clone()
     };
     assert_eq!(warn().await, "You already have an account");
@@ -304,7 +304,7 @@ async fn the_second_factor_is_asked_for_in_the_language_of_the_user() {
     enroll(&host, &browser).await;
     set_language(&browser, "de").await;
     let other = host.client().accept_language("en");
-    let asked = other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let asked = other.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     let page = other.follow(&asked).await;
     assert_language(&page, "de");
     assert_contains(&page, &german("One more step to finish logging in."));

@@ -1,6 +1,6 @@
 //! The page of sent emails.
 
-use crate::support::{Host, PROD, email_form, log_in_form};
+use crate::support::{Host, PROD, email_form, login_form};
 use axum::{body::Body, http::Request};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
 
@@ -116,7 +116,7 @@ async fn json_clients_get_the_newest_email_first() {
 async fn an_email_address_cannot_inject_markup() {
     let host = Host::new().await;
     let email = "o'brien&copy@example.com";
-    host.client().post("/users/register", &log_in_form(email, VALID_PASSWORD)).await;
+    host.client().post("/users/register", &login_form(email, VALID_PASSWORD)).await;
     assert_eq!(host.mails_to(email).await.len(), 1);
     let page = host.client().get("/dev/mailbox").await;
     assert_contains(&page, "Confirm your email address");

@@ -60,7 +60,7 @@ mod user_activity;
 mod user_auth;
 mod user_confirmation;
 // <magic_link>
-mod user_log_in_link;
+mod user_login_link;
 // </magic_link>
 mod user_registration;
 mod user_reset_password;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, as_long_as, email_form, log_in_form, password_form, seen_apart_from};
+use crate::support::{Host, as_long_as, email_form, login_form, password_form, seen_apart_from};
 use axum::{body::Body, http::Request};
 use sigra::{
     telemetry,
@@ -149,7 +149,7 @@ async fn invariant_18_a_proven_address_of_a_confirmed_account_is_linked_only_aft
     assert_contains(&browser.follow(&response).await, "You already have an account");
     assert_eq!(site.count("user_identities").await, 0);
 
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/users/settings/log-in-methods/link");
     let page = browser.follow(&response).await;
     assert_contains(&page, "Link your Corp account?");
@@ -175,7 +175,7 @@ async fn an_identity_that_waits_can_be_declined() {
     site.corp.log_in_as(jane(&user.email));
     let browser = site.host.client();
     site.log_in(&browser, "/users/auth/corp").await;
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     let declined = browser.post("/users/settings/log-in-methods/link", &[("_method", "delete")]).await;
     assert_redirected_to(&declined, METHODS);
     assert_redirected_to(&browser.get("/users/settings/log-in-methods/link").await, METHODS);
@@ -331,7 +331,7 @@ async fn accounts_are_linked_and_unlinked_in_the_settings() {
     assert_contains(&page, "You can now log in with Corp.");
     assert_contains(&page, "another@example.com");
     assert_eq!(page.text().matches("Last used").count(), 1, "the account");
-    let log_in = log_in_form(&user.email, VALID_PASSWORD);
+    let log_in = login_form(&user.email, VALID_PASSWORD);
     assert_redirected_to(&site.host.client().post("/users/log-in", &log_in).await, "/");
     assert_eq!(browser.get(METHODS).await.text().matches("Last used").count(), 2, "the password, too");
     assert_eq!(site.host.reload(&user).await.email, user.email, "the provider's address is only a label");

@@ -116,7 +116,7 @@ async fn a_user_logs_in_gives_a_program_access_and_ends_it_on_the_devices_page()
     let browser = host.client();
     let path = authorize_path(CALLBACK);
     assert_redirected_to(&browser.get(&path).await, "/users/log-in");
-    let logged_in = browser.post("/users/log-in", &crate::support::log_in_form(&user.email, password)).await;
+    let logged_in = browser.post("/users/log-in", &crate::support::login_form(&user.email, password)).await;
     assert_redirected_to(&logged_in, &path);
 
     let page = browser.get(&path).await;
@@ -202,7 +202,7 @@ async fn invariant_19_a_user_gives_only_what_was_shown_to_them() {
     assert_status(&browser.post(&path, &allow).await, 303);
 
     let other = host.registered_fixture().await;
-    let form = crate::support::log_in_form(&other.email, sigra::testing::VALID_PASSWORD);
+    let form = crate::support::login_form(&other.email, sigra::testing::VALID_PASSWORD);
     assert_status(&browser.post("/users/log-in", &form).await, 303);
     let asked_again = browser.post(&path, &allow).await;
     assert_status(&asked_again, 422);
@@ -425,7 +425,7 @@ async fn invariant_9_a_new_password_ends_programs() {
     let program = host.program_client(&user, CLIENT, &["projects:read"]).await;
     assert_status(&program.get("/api/me").await, 200);
     let mut tx = host.sigra().begin().await.expect("a transaction");
-    let revoked = host.sigra().email_tokens().delete_all_in(&mut tx, &user.id, None).await.expect("deleted");
+    let revoked = host.sigra().sessions().end_all_access_in(&mut tx, &user.id, None).await.expect("deleted");
     tx.commit().await.expect("committed");
     host.sigra().sessions().announce(revoked);
     assert_status(&program.get("/api/me").await, 401);

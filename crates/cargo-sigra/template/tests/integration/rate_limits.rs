@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::support::{Host, PROD, email_form, log_in_form, password_form, seen, settings};
+use crate::support::{Host, PROD, email_form, login_form, password_form, seen, settings};
 use axum::{
     body::Body,
     http::{Method, Request},
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 async fn guess(host: &Host, email: &str) {
     for _ in 0..5 {
-        let response = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        let response = host.client().post("/users/log-in", &login_form(email, "a wrong password")).await;
         assert_status(&response, 303);
     }
 }
@@ -25,7 +25,7 @@ async fn after_five_failures_even_the_right_password_has_to_wait() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
-    let response = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_status(&response, 429);
     assert_eq!(response.header("retry-after"), Some("1"));
     assert_contains(&response, "Too many attempts. Try again in 1 second.");
@@ -39,7 +39,7 @@ async fn after_five_failures_even_the_right_password_has_to_wait() {
 async fn invariant_5_an_unknown_address_is_limited_in_the_same_way() {
     let host = Host::new().await;
     guess(&host, "nobody@example.com").await;
-    let response = host.client().post("/users/log-in", &log_in_form("Nobody@Example.com ", VALID_PASSWORD)).await;
+    let response = host.client().post("/users/log-in", &login_form("Nobody@Example.com ", VALID_PASSWORD)).await;
     assert_status(&response, 429);
     let other = host.registered_fixture().await;
     assert!(host.can_log_in(&other.email, VALID_PASSWORD).await, "other users are not limited");
@@ -52,7 +52,7 @@ async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
     guess(&host, &user.email).await;
     let mut waits = Vec::new();
     for _ in 0..12 {
-        let form = log_in_form(&user.email, "a wrong password");
+        let form = login_form(&user.email, "a wrong password");
         let refused = host.client().post("/users/log-in", &form).await;
         assert_status(&refused, 429);
         let wait: u64 = refused.header("retry-after").expect("the time to wait").parse().expect("seconds");
@@ -67,7 +67,7 @@ async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
 async fn a_rate_limited_json_client_gets_the_time_to_wait() {
     let host = Host::new().await;
     guess(&host, "nobody@example.com").await;
-    let response = host.client().json().post("/users/log-in", &log_in_form("nobody@example.com", "wrong")).await;
+    let response = host.client().json().post("/users/log-in", &login_form("nobody@example.com", "wrong")).await;
     assert_problem(&response, 429);
     assert_eq!(response.header("retry-after"), Some("1"));
     assert_eq!(response.json::<Value>()["detail"], "Too many attempts. Try again in 1 second.");
@@ -81,9 +81,9 @@ async fn a_limited_visitor_sees_the_form_and_how_long_to_wait() {
     guess(&host, &user.email).await;
     for _ in 0..4 {
         host.clock().advance(Duration::from_secs(8));
-        host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+        host.client().post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
     }
-    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    let mut form = login_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
     let response = host.client().post("/users/log-in", &form).await;
     assert_status(&response, 429);
@@ -112,8 +112,8 @@ async fn invariant_5_the_wait_does_not_reveal_whether_there_is_an_account() {
     let mut responses = Vec::new();
     for email in [&*user.email, &*host.unique_email()] {
         guess(&host, email).await;
-        let right = host.client().post("/users/log-in", &log_in_form(email, VALID_PASSWORD)).await;
-        let wrong = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        let right = host.client().post("/users/log-in", &login_form(email, VALID_PASSWORD)).await;
+        let wrong = host.client().post("/users/log-in", &login_form(email, "a wrong password")).await;
         responses.extend([seen_with(&right, email), seen_with(&wrong, email)]);
     }
     assert!(responses.iter().all(|response| *response == responses[0]), "{responses:?}");
@@ -127,9 +127,9 @@ async fn logging_in_to_ones_own_account_gives_no_more_guesses_at_another() {
     let browser = host.client();
     let mut wrong = 0;
     for _ in 0..10 {
-        browser.post("/users/log-in", &log_in_form(&attacker.email, VALID_PASSWORD)).await;
+        browser.post("/users/log-in", &login_form(&attacker.email, VALID_PASSWORD)).await;
         browser.delete("/users/log-out").await;
-        let response = browser.post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
+        let response = browser.post("/users/log-in", &login_form(&victim.email, "a wrong password")).await;
         wrong += usize::from(response.status() == 303);
     }
     assert_eq!(wrong, 5);
@@ -141,13 +141,13 @@ async fn a_known_browser_is_limited_as_well() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let known = host.client();
-    known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    known.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     known.delete("/users/log-out").await;
     for _ in 0..5 {
-        let response = known.fork().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+        let response = known.fork().post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
         assert_status(&response, 303);
     }
-    assert_status(&known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 429);
+    assert_status(&known.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, 429);
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "other browsers are not limited by the known one");
 }
 
@@ -156,18 +156,18 @@ async fn a_known_browser_is_not_delayed_by_the_guesses_of_others() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let known = host.client();
-    known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    known.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     known.delete("/users/log-out").await;
     guess(&host, &user.email).await;
     assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
-    let response = known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = known.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(response.location(), Some("/"));
 }
 
 /// Returns a browser in which the user has logged in.
 async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
     let known = host.client();
-    assert_eq!(known.post("/users/log-in", &log_in_form(email, password)).await.location(), Some("/"));
+    assert_eq!(known.post("/users/log-in", &login_form(email, password)).await.location(), Some("/"));
     known.delete("/users/log-out").await;
     known
 }
@@ -176,7 +176,7 @@ async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
 async fn guesses(browser: &TestClient, email: &str, tries: usize) -> usize {
     let mut checked = 0;
     for _ in 0..tries {
-        let response = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        let response = browser.fork().post("/users/log-in", &login_form(email, "a wrong password")).await;
         checked += usize::from(response.status() == 303);
     }
     checked
@@ -185,7 +185,7 @@ async fn guesses(browser: &TestClient, email: &str, tries: usize) -> usize {
 /// Returns whether a browser is delayed by the guesses of others, which a known browser isn't.
 async fn is_known(host: &Host, browser: &TestClient, email: &str, password: &str) -> bool {
     guess(host, email).await;
-    let response = browser.fork().post("/users/log-in", &log_in_form(email, password)).await;
+    let response = browser.fork().post("/users/log-in", &login_form(email, password)).await;
     host.clock().advance(Duration::from_secs(24 * 60 * 60));
     response.status() == 303
 }
@@ -243,7 +243,7 @@ async fn a_new_password_makes_all_other_browsers_unknown() {
     let user = host.registered_fixture().await;
     let other = known_browser(&host, &user.email, VALID_PASSWORD).await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     browser.put("/users/settings/password", &password_form(NEW, NEW)).await;
     browser.delete("/users/log-out").await;
     assert!(!is_known(&host, &other, &user.email, NEW).await);
@@ -263,7 +263,7 @@ async fn logging_out_everywhere_makes_all_browsers_unknown() {
     let user = host.registered_fixture().await;
     let other = known_browser(&host, &user.email, VALID_PASSWORD).await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     browser.delete("/users/sessions").await;
     for browser in [&browser, &other] {
         assert!(!is_known(&host, browser, &user.email, VALID_PASSWORD).await);
@@ -276,13 +276,13 @@ async fn invariant_17_a_browser_known_to_a_deleted_account_is_unknown_to_the_nex
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&host.pool).await.expect("deleted");
     host.register(&user.email, &sigra::Password::new(VALID_PASSWORD)).await;
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     let before = new_device_mails(&host, &user.email).await;
     assert!(!is_known(&host, &browser, &user.email, VALID_PASSWORD).await);
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(new_device_mails(&host, &user.email).await, before + 1);
 }
 
@@ -292,13 +292,13 @@ async fn a_new_address_leaves_the_users_browsers_known() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     let email = host.unique_email();
     browser.put("/users/settings/email", &email_form(&email)).await;
     browser.post(&host.link_to(&email).await, &[]).await;
     browser.delete("/users/log-out").await;
     assert!(is_known(&host, &browser, &email, VALID_PASSWORD).await);
-    browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&email, VALID_PASSWORD)).await;
     assert_eq!(new_device_mails(&host, &email).await, 0);
 }
 
@@ -312,7 +312,7 @@ async fn invariant_5_a_known_browser_cannot_find_out_which_addresses_have_accoun
     let mut responses = Vec::new();
     for email in [&*other.email, &*unknown] {
         guess(&host, email).await;
-        let response = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        let response = browser.fork().post("/users/log-in", &login_form(email, "a wrong password")).await;
         responses.push(seen_with(&response, email));
     }
     assert_eq!(responses[0], responses[1]);
@@ -329,10 +329,10 @@ async fn a_new_password_does_not_wait_for_guesses_at_the_old_one() {
     guess(&host, &user.email).await;
     let browser = host.client();
     browser.put(&link, &password_form(NEW, NEW)).await;
-    let response = host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    let response = host.client().post("/users/log-in", &login_form(&user.email, NEW)).await;
     assert_eq!(response.location(), Some("/"), "the new password works in another browser");
     let before = new_device_mails(&host, &user.email).await;
-    browser.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    browser.post("/users/log-in", &login_form(&user.email, NEW)).await;
     assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known");
 }
 
@@ -356,10 +356,10 @@ async fn an_account_that_its_owner_takes_over_does_not_wait_for_earlier_guesses(
         guess(&host, &user.email).await;
         let browser = host.client();
         assert_eq!(browser.put(&link, &password_form(NEW, NEW)).await.location(), Some("/users/log-in"), "{link}");
-        let response = host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+        let response = host.client().post("/users/log-in", &login_form(&user.email, NEW)).await;
         assert_eq!(response.location(), Some("/"), "the new password works in another browser: {link}");
         let before = new_device_mails(&host, &user.email).await;
-        browser.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+        browser.post("/users/log-in", &login_form(&user.email, NEW)).await;
         assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known: {link}");
     }
 }
@@ -370,7 +370,7 @@ async fn abandoning_the_challenge_does_not_count_as_a_failed_login() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     for _ in 0..12 {
-        let response = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        let response = host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         assert_eq!(response.location(), Some("/users/mfa-challenge"));
     }
 }
@@ -466,7 +466,7 @@ async fn guess_at_once(host: &Host, email: &str) {
         let (browser, email) = (host.client(), email.to_owned());
         guesses.spawn(async move {
             let password = format!("guess of number {number}");
-            browser.post("/users/log-in", &log_in_form(&email, &password)).await.status().as_u16()
+            browser.post("/users/log-in", &login_form(&email, &password)).await.status().as_u16()
         });
     }
     let statuses = guesses.join_all().await;
@@ -666,7 +666,7 @@ async fn someone_who_has_the_password_keeps_no_owner_from_their_passkey() {
     let (user, _) = host.mfa_fixture().await;
     let (stranger, owner) = (host.client().json(), host.client().json());
     for browser in [&stranger, &owner] {
-        assert_status(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 303);
+        assert_status(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, 303);
     }
     for _ in 0..30 {
         stranger.post("/users/mfa-challenge/passkey/options", &[]).await;
@@ -754,7 +754,7 @@ async fn the_limit_of_an_ip_address_ignores_forged_headers() {
     assert_status(&refused, 429);
     assert!(refused.header("retry-after").is_some());
     assert!(!refused.text().contains("You can also"), "the user was not logging in");
-    let log_in = noisy.post("/users/log-in", &log_in_form("nobody@example.com", VALID_PASSWORD)).await;
+    let log_in = noisy.post("/users/log-in", &login_form("nobody@example.com", VALID_PASSWORD)).await;
     assert_status(&log_in, 429);
     // <magic_link>
     assert_contains(&log_in, "href=\"/users/log-in#link\"");

@@ -1,8 +1,8 @@
-//! The second factor in the application: its pages, its emails, and that no sign-in method bypasses it.
+//! The second factor in the application: its pages, its emails, and that no login method bypasses it.
 
 use std::time::Duration;
 
-use crate::support::{Host, code_of, delete_account, email_form, enroll, key_on, log_in_form, password_form};
+use crate::support::{Host, code_of, delete_account, email_form, enroll, key_on, login_form, password_form};
 use axum::{body::Body, http::Request};
 use my_app::accounts::User;
 use sigra::testing::{
@@ -49,7 +49,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
 
     host.clock().advance(STEP);
     let other = host.client();
-    assert_redirected_to(&other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
+    assert_redirected_to(&other.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
     let page = other.get(CHALLENGE).await;
     assert_contains(&page, "one-time-code");
     assert!(!page.text().contains("Welcome back!"), "not before the second factor");
@@ -111,14 +111,14 @@ async fn backup_codes_log_in_and_the_user_is_emailed() {
     assert_contains(&browser.get("/users/mfa-challenge?backup_code=true").await, "Backup code");
 
     let (_, complete) = (host.mails_to(&user.email).await, host.client());
-    complete.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    complete.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&answer(&complete, &host.totp_code(&user).await).await, "/");
     let codes = codes_on(&complete.post("/users/settings/mfa/backup-codes", &[]).await);
     assert_eq!(codes.len(), 10);
 
     for (left, code) in codes.iter().take(8).enumerate() {
         let browser = host.client();
-        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         let page = browser.follow(&answer(&browser, code).await).await;
         assert_eq!(page.text().contains("You have 2 backup codes left."), left == 7, "{left}");
     }
@@ -127,7 +127,7 @@ async fn backup_codes_log_in_and_the_user_is_emailed() {
     assert!(mails.iter().any(|mail| mail.subject == "A backup code was used" && mail.text.contains("You have 2 left")));
 }
 
-/// OWASP ASVS 6.4.3: no sign-in method requires fewer factors than another.
+/// OWASP ASVS 6.4.3: no login method requires fewer factors than another.
 #[tokio::test]
 async fn every_sign_in_method_requires_the_second_factor() {
     let host = Host::new().await;
@@ -143,7 +143,7 @@ async fn every_sign_in_method_requires_the_second_factor() {
     };
 
     let by_password = host.client();
-    by_password.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    by_password.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     waits(&by_password, "password").await;
 
     // <magic_link>
@@ -160,7 +160,7 @@ async fn every_sign_in_method_requires_the_second_factor() {
     let new = "a quite different password";
     after_reset.put(&link, &password_form(new, new)).await;
     assert_redirected_to(&after_reset.get("/dashboard").await, "/users/log-in");
-    after_reset.post("/users/log-in", &log_in_form(&user.email, new)).await;
+    after_reset.post("/users/log-in", &login_form(&user.email, new)).await;
     waits(&after_reset, "reset").await;
     assert_redirected_to(&by_password.get(CHALLENGE).await, "/users/log-in");
 
@@ -196,7 +196,7 @@ async fn a_second_factor_set_up_before_confirmation_is_removed_when_the_owner_ta
     owner.post("/users/reset-password", &email_form(&victim.email)).await;
     let new = "a new password of the owner's";
     owner.put(&host.link_to(&victim.email).await, &password_form(new, new)).await;
-    assert_redirected_to(&owner.post("/users/log-in", &log_in_form(&victim.email, new)).await, "/");
+    assert_redirected_to(&owner.post("/users/log-in", &login_form(&victim.email, new)).await, "/");
     assert_taken_over(&host, &victim, &attacker, &owner).await;
 
     // <magic_link>
@@ -221,7 +221,7 @@ async fn a_pending_login_cannot_change_the_account() {
     delete_account(&browser, &user.email).await;
     assert!(host.reload(&user).await.delete_after.is_some());
     let pending = host.client();
-    pending.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    pending.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert!(host.reload(&user).await.delete_after.is_some(), "a pending login does not cancel the deletion");
     assert_redirected_to(&answer(&pending, &host.totp_code(&user).await).await, "/");
     assert!(host.reload(&user).await.delete_after.is_none());
@@ -234,7 +234,7 @@ async fn a_trusted_browser_is_listed_and_can_be_removed() {
     let form = [("user[code]", &*host.totp_code(&user).await), ("user[trust_browser]", "true")];
     assert_redirected_to(&browser.post(CHALLENGE, &form).await, "/");
     browser.delete("/users/log-out").await;
-    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
 
     let page = browser.get("/users/sessions").await;
     assert_contains(&page, "Trusted browsers");
@@ -247,7 +247,7 @@ async fn a_trusted_browser_is_listed_and_can_be_removed() {
     assert_redirected_to(&browser.delete(&path).await, "/users/sessions");
     assert!(!browser.get("/users/sessions").await.text().contains("Trusted browsers"));
     browser.delete("/users/log-out").await;
-    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
+    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_new_password_and_logging_out_everywhere_revoke_trusted_browsers() {
                 new
             }
         };
-        let log_in = trusted.post("/users/log-in", &log_in_form(&user.email, password)).await;
+        let log_in = trusted.post("/users/log-in", &login_form(&user.email, password)).await;
         assert_redirected_to(&log_in, CHALLENGE);
     }
 }
@@ -319,7 +319,7 @@ async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
     host.confirm(&user).await;
     let browser = host.client();
     browser.get("/users/sessions").await;
-    let log_in = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let log_in = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&log_in, "/users/sessions");
     let led = browser.follow(&log_in).await;
     assert_redirected_to(&led, MFA);
@@ -350,7 +350,7 @@ async fn guessing_codes_is_rate_limited_and_the_user_is_emailed() {
     let (user, _) = host.mfa_fixture().await;
     let pending = async || {
         let browser = host.client();
-        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         browser
     };
     for _ in 0..5 {
@@ -389,7 +389,7 @@ async fn reloading_the_page_of_backup_codes_shows_the_same_codes() {
     let (user, _) = host.mfa_fixture().await;
     host.confirm(&user).await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     answer(&browser, &host.totp_code(&user).await).await;
 
     const CODES: &str = "/users/settings/mfa/backup-codes";

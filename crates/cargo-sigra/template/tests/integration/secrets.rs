@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::{Host, email_form, log_in_form, password_form, token_of};
+use crate::support::{Host, email_form, login_form, password_form, token_of};
 use sigra::{
     EmailToken,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_status},
@@ -86,11 +86,11 @@ async fn use_everything(host: &Host) -> (Vec<String>, Vec<(String, String)>) {
         link
     };
     let mut browser = Reader { browser: host.client(), pages: Vec::new() };
-    browser.post("/users/register", &log_in_form(EMAIL, VALID_PASSWORD)).await;
+    browser.post("/users/register", &login_form(EMAIL, VALID_PASSWORD)).await;
     let link = opened(EMAIL).await;
     browser.get(&link).await;
     browser.post(&link, &[]).await;
-    browser.post("/users/log-in", &log_in_form(EMAIL, PASSWORDS[3])).await;
+    browser.post("/users/log-in", &login_form(EMAIL, PASSWORDS[3])).await;
     browser.post("/users/reset-password", &email_form(EMAIL)).await;
     let link = opened(EMAIL).await;
     browser.get(&link).await;

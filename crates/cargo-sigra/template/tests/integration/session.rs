@@ -1,6 +1,6 @@
 //! Logging in and out, over HTTP.
 
-use crate::support::{Host, PROD, log_in_form, without_keys};
+use crate::support::{Host, PROD, login_form, without_keys};
 use axum::{body::Body, http::Request};
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
@@ -41,9 +41,9 @@ async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
     let user = host.registered_fixture().await;
     let browser = host.client();
     let has_hint = async || browser.get("/users/log-in").await.text().contains("Last used");
-    browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+    browser.post("/users/log-in", &login_form(&user.email, "not the password")).await;
     assert!(!has_hint().await, "nobody logged in");
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     browser.delete("/users/log-out").await;
     browser.close_and_reopen();
     assert!(has_hint().await);
@@ -69,7 +69,7 @@ async fn the_cookie_of_the_last_way_has_a_prefix_in_production() {
     let host = Host::with(&PROD).await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     let cookies = response.set_cookies();
     let cookie = cookies.iter().find(|cookie| cookie.name() == "__Secure-_my_app_last_way").expect("the cookie");
     assert_eq!((cookie.secure(), cookie.path(), cookie.domain()), (Some(true), Some("/users/log-in"), None));
@@ -94,7 +94,7 @@ async fn valid_credentials_log_in() {
     let user = host.registered_fixture().await;
     let browser = host.client();
 
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/");
     assert_eq!(response.status(), 303);
     assert_eq!(host.count_tokens().await, 1, "exactly one row is written");
@@ -113,7 +113,7 @@ async fn the_email_address_is_case_insensitive() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let typed = format!("  {} ", user.email.to_uppercase());
-    let response = host.client().post("/users/log-in", &log_in_form(&typed, VALID_PASSWORD)).await;
+    let response = host.client().post("/users/log-in", &login_form(&typed, VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/");
 }
 
@@ -123,7 +123,7 @@ async fn a_browser_is_remembered_only_if_the_value_is_true() {
     let user = host.registered_fixture().await;
     for (value, is_remembered) in [("true", true), ("false", false), ("", false), ("on", false), ("TRUE", false)] {
         let browser = host.client();
-        let mut form = log_in_form(&user.email, VALID_PASSWORD);
+        let mut form = login_form(&user.email, VALID_PASSWORD);
         form.push(("user[remember_me]", value));
         let response = browser.post("/users/log-in", &form).await;
         assert_eq!(browser.cookie(REMEMBER_ME).is_some(), is_remembered, "{value:?}");
@@ -143,7 +143,7 @@ async fn a_remembered_browser_gets_its_cookie_session_back() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    let mut form = login_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
     browser.post("/users/log-in", &form).await;
 
@@ -160,7 +160,7 @@ async fn a_login_returns_to_the_page_that_required_it() {
     let user = host.registered_fixture().await;
     let browser = host.client();
     assert_redirected_to(&browser.get("/dashboard?tab=2").await, "/users/log-in");
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/dashboard?tab=2");
     assert_contains(&browser.get("/").await, "Welcome back!");
 }
@@ -170,7 +170,7 @@ async fn invalid_credentials_redirect_to_the_form() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let response = browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+    let response = browser.post("/users/log-in", &login_form(&user.email, "not the password")).await;
     assert_redirected_to(&response, "/users/log-in");
     assert!(browser.cookie(SESSION).is_none());
     assert_eq!(host.count_tokens().await, 0);
@@ -191,7 +191,7 @@ async fn invariant_5_an_unknown_address_and_a_wrong_password_get_the_same_respon
     let mut responses = Vec::new();
     for email in [&user.email, &unknown] {
         let browser = host.client();
-        let response = browser.post("/users/log-in", &log_in_form(email, "not the password")).await;
+        let response = browser.post("/users/log-in", &login_form(email, "not the password")).await;
         let headers: Vec<(String, usize)> =
             response.headers().iter().map(|(name, value)| (name.to_string(), value.len())).collect();
         let page = without_keys(&browser.get("/users/log-in").await.text()).replace(email.as_str(), "EMAIL");
@@ -205,7 +205,7 @@ async fn logging_out_deletes_the_row_and_both_cookies() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    let mut form = login_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
     browser.post("/users/log-in", &form).await;
     let thief = browser.fork();
@@ -250,7 +250,7 @@ async fn logging_in_as_another_user_ends_the_first_session() {
     let (_, browser) = host.authenticated_fixture().await;
     let first = browser.fork();
     let other = host.registered_fixture().await;
-    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&other.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(&browser.post("/users/log-in", &login_form(&other.email, VALID_PASSWORD)).await, "/");
     assert_contains(&browser.get("/dashboard").await, &other.email);
     assert_redirected_to(&first.get("/dashboard").await, "/users/log-in");
 }
@@ -271,7 +271,7 @@ async fn a_message_and_the_typed_address_wait_for_a_page_that_is_shown() {
         &[("purpose", "prefetch"), ("sec-fetch-mode", "")],
     ] {
         let browser = host.client();
-        browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+        browser.post("/users/log-in", &login_form(&user.email, "not the password")).await;
         get(&browser, "/users/log-in", headers).await;
         let head = Request::head("/users/log-in").body(Body::empty()).expect("a request");
         browser.send(head).await;
@@ -310,7 +310,7 @@ async fn a_login_returns_to_the_page_that_was_opened_and_not_to_a_part_of_one() 
             get(&browser, "/users/settings?part=1", &part).await;
             let head = Request::head("/users/settings?head=1").body(Body::empty()).expect("a request");
             browser.send(head).await;
-            let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+            let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
             assert_redirected_to(&response, "/dashboard?page=1");
         }
     }
@@ -320,7 +320,7 @@ const COOKIE_LOST: &str = "Your browser didn&#39;t keep the cookie. Allow cookie
 
 /// The fields of the form, with the one that reports that its page set a cookie.
 fn form_of_the_page(email: &str) -> Vec<(&str, &str)> {
-    [log_in_form(email, VALID_PASSWORD), vec![("user[cookies]", "tried")]].concat()
+    [login_form(email, VALID_PASSWORD), vec![("user[cookies]", "tried")]].concat()
 }
 
 /// Each request of a browser without cookies looks like its first one.
@@ -339,7 +339,7 @@ async fn a_browser_without_cookies_gets_a_message_at_login() {
     assert_eq!(host.count_tokens().await, 0);
 
     // This client never opened the page, and keeps cookies from now on.
-    let response = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/");
 }
 

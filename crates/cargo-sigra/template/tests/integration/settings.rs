@@ -7,7 +7,7 @@ use sigra::testing::{TestHost, assert_status};
 
 use crate::{
     server::{Browser, Server},
-    support::{Host, PROD, SECRET, TestDatabase, log_in_form, settings},
+    support::{Host, PROD, SECRET, TestDatabase, login_form, settings},
 };
 use my_app::{
     config::{AppEnv, Settings, Variables, database_url::DEFAULT_URL},
@@ -218,7 +218,7 @@ fn a_single_ip_address_is_a_network() {
 
 #[test]
 fn only_development_has_the_demo_user() {
-    let demo = log_in_form("demo@example.com", "correct horse battery staple");
+    let demo = login_form("demo@example.com", "correct horse battery staple");
     for (env, leads_to) in [
         (&[("APP_ENV", "dev")][..], "/"),
         (&[("APP_ENV", "test")], "/users/log-in"),

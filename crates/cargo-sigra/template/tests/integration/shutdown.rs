@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::server::{Browser, Server};
-use crate::support::{TestDatabase, log_in_form};
+use crate::support::{TestDatabase, login_form};
 use sigra::testing::VALID_PASSWORD;
 
 /// How long Docker waits before it kills a container.
@@ -54,7 +54,7 @@ fn invariant_17_an_email_that_is_waiting_at_shutdown_is_sent_once_by_the_next_pr
     let database = TestDatabase::create();
     // No mail server listens there.
     let server = Server::start_with(&database.url, &[("SMTP_URL", "smtp://127.0.0.1:9")]);
-    let registered = Browser::new().post(&server, "/users/register", &log_in_form("ada@example.com", VALID_PASSWORD));
+    let registered = Browser::new().post(&server, "/users/register", &login_form("ada@example.com", VALID_PASSWORD));
     assert_eq!(registered.expect("a result").status, 303);
     server.wait_for_log("mail.delayed");
     let took = server.stop();

@@ -1,6 +1,6 @@
 //! The page of recent activity, and the audit trail behind it.
 
-use crate::support::{Host, delete_account, email_form, log_in_form, password_form};
+use crate::support::{Host, delete_account, email_form, login_form, password_form};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 
 #[tokio::test]
@@ -8,8 +8,8 @@ async fn a_user_sees_what_happened_to_their_account_and_to_no_other() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    host.client().post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     host.mails_to(&user.email).await;
     browser
@@ -48,9 +48,9 @@ async fn paging_shows_every_event_once() {
     let user = host.registered_fixture().await;
     let browser = host.client();
     for _ in 0..44 {
-        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     }
-    browser.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    browser.post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
     let (mut path, mut pages) = (Some("/users/settings/activity".to_owned()), Vec::new());
     while let Some(next) = path {
         let page = browser.get(&next).await.text();
@@ -74,16 +74,16 @@ async fn repeated_events_are_merged_and_unknown_addresses_share_one_event() {
     let user = host.registered_fixture().await;
     for number in 0..10 {
         let wrong = format!("a wrong password {number}");
-        host.client().post("/users/log-in", &log_in_form(&user.email, &wrong)).await;
-        host.client().post("/users/log-in", &log_in_form(&host.unique_email(), &wrong)).await;
-        host.client().post("/users/register", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        host.client().post("/users/log-in", &login_form(&user.email, &wrong)).await;
+        host.client().post("/users/log-in", &login_form(&host.unique_email(), &wrong)).await;
+        host.client().post("/users/register", &login_form(&user.email, VALID_PASSWORD)).await;
     }
     let count = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool);
     assert_eq!(count.await.unwrap_or(0_i64), 4, "registered, refused, and failures at one address and at others");
     let browser = host.log_in(&user).await;
     assert_contains(&browser.get("/users/settings/activity").await, "Failed to log in, 10 times");
     host.clock().advance(std::time::Duration::from_secs(60 * 60));
-    host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    host.client().post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
     assert_contains(&browser.get("/users/settings/activity").await, "Failed to log in<");
 }
 
@@ -91,7 +91,7 @@ async fn repeated_events_are_merged_and_unknown_addresses_share_one_event() {
 async fn paging_from_another_users_event_reveals_nothing() {
     let host = Host::new().await;
     let (victim, _) = host.authenticated_fixture().await;
-    host.client().post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
+    host.client().post("/users/log-in", &login_form(&victim.email, "a wrong password")).await;
     let (user, stranger) = host.authenticated_fixture().await;
     let event = host.accounts.list_user_activity(&victim, None).await.expect("events").events.remove(0);
     for place in [event.id, uuid::Uuid::max(), uuid::Uuid::nil()] {
@@ -109,7 +109,7 @@ async fn a_user_agent_cannot_inject_markup() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let attacker = host.client().user_agent("<script>alert(1)</script>\" onload=\"alert(2)");
-    attacker.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    attacker.post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
     let page = host.log_in(&user).await.get("/users/settings/activity").await;
     assert_contains(&page, "Failed to log in");
     assert!(!page.text().contains("alert("));
@@ -120,7 +120,7 @@ async fn confirming_the_password_and_logging_out_are_recorded() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await;
     browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
     browser.delete("/users/log-out").await;
@@ -142,7 +142,7 @@ async fn confirming_the_password_and_logging_out_are_recorded() {
 #[tokio::test]
 async fn a_failed_login_without_an_account_is_recorded_too() {
     let host = Host::new().await;
-    host.client().post("/users/log-in", &log_in_form("nobody@example.com", "a wrong password")).await;
+    host.client().post("/users/log-in", &login_form("nobody@example.com", "a wrong password")).await;
     let events = "SELECT count(*) FROM audit_events WHERE action = 'auth.login.failure' AND user_id IS NULL";
     let events: i64 = sqlx::query_scalar(events).fetch_one(&host.pool).await.expect("a count");
     assert_eq!(events, 1);
@@ -157,14 +157,14 @@ async fn a_login_from_a_new_browser_sends_one_email() {
         let mails = host.mails_to(&user.email).await;
         mails.iter().filter(|mail| mail.subject.starts_with("New login")).count()
     };
-    laptop.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    laptop.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(notices().await, 0, "the first login sends no email");
-    phone.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    phone.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(notices().await, 1);
-    phone.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    phone.post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
     for browser in [&laptop, &phone] {
         browser.delete("/users/log-out").await;
-        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     }
     assert_eq!(notices().await, 1, "both browsers are known");
 }
@@ -177,7 +177,7 @@ async fn the_advice_about_a_login_with_a_link_is_to_secure_the_mailbox() {
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
     let browser = host.client();
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     host.client().post(&host.link_to(&user.email).await, &[]).await;
     let mail = host.mails_to(&user.email).await.pop().expect("an email");
@@ -196,7 +196,7 @@ async fn emails_about_new_browsers_can_be_turned_off() {
     let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;
     let user = host.registered_fixture().await;
     for _ in 0..2 {
-        host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     }
     assert!(host.mails_to(&user.email).await.is_empty());
 }
@@ -222,8 +222,8 @@ async fn an_action_that_cannot_be_recorded_fails() {
     let rename = async |sql: &'static str| sqlx::query(sql).execute(&host.pool).await.expect("renamed");
     rename("ALTER TABLE audit_events RENAME TO events_elsewhere").await;
     for response in [
-        host.client().post("/users/register", &log_in_form("free@example.com", VALID_PASSWORD)).await,
-        host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await,
+        host.client().post("/users/register", &login_form("free@example.com", VALID_PASSWORD)).await,
+        host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await,
         browser.post(&links[0], &[]).await,
         host.client().put(&links[1], &password_form(NEW, NEW)).await,
         browser.post(&links[2], &[]).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{body::Body, http::Request};
 
-use crate::support::{Host, log_in_form};
+use crate::support::{Host, login_form};
 use sigra::testing::{
     TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated,
     assert_status,
@@ -53,7 +53,7 @@ async fn a_login_returns_only_to_pages() {
     let visitor = host.client();
     assert_status(&visitor.delete("/users/sessions").await, 401);
     assert_status(&visitor.post("/users/sudo", &[("user[password]", "x")]).await, 401);
-    let response = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = visitor.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/");
 
     for nowhere in ["//evil.example/dashboard", "/\\evil.example", "/%2F%2Fevil.example", "https://evil.example/"] {
@@ -62,7 +62,7 @@ async fn a_login_returns_only_to_pages() {
         if let Ok(request) = request {
             visitor.send(request).await;
         }
-        let response = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        let response = visitor.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         assert_redirected_to(&response, "/");
     }
 }
@@ -247,7 +247,7 @@ async fn passwords_are_rehashed_when_the_parameters_change() {
     sqlx::query("UPDATE users SET hashed_password = $1").bind(hash).execute(&host.pool).await.expect("updated");
 
     let browser = host.client();
-    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
     assert!(read().await.contains("m=8,t=1,p=1"), "the hash has today's parameters");
-    assert_redirected_to(&host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(&host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, email_form, log_in_form, password_form, seen, token_of};
+use crate::support::{Host, email_form, login_form, password_form, seen, token_of};
 use axum::{body::Body, http::Request};
 use sigra::{
     SessionToken,
@@ -75,10 +75,10 @@ async fn a_used_link_says_that_the_address_is_confirmed() {
 async fn a_link_alone_confirms_nothing_in_another_browser() {
     let host = Host::new().await;
     let (stranger, email) = (host.client(), host.unique_email());
-    stranger.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+    stranger.post("/users/register", &login_form(&email, VALID_PASSWORD)).await;
     let link = host.link_to(&email).await;
     let owner = host.client();
-    owner.post("/users/register", &log_in_form(&email, NEW)).await;
+    owner.post("/users/register", &login_form(&email, NEW)).await;
     for browser in [&owner, &host.client(), &host.authenticated_fixture().await.1] {
         assert_contains(&browser.get(&link).await, "enter the account's password");
         assert_redirected_to(&browser.post(&link, &[]).await, &link);
@@ -98,10 +98,10 @@ async fn one_click_confirms_in_the_browser_that_registered() {
     let host = Host::new().await;
     for is_logged_in in [false, true] {
         let (browser, email) = (host.client(), host.unique_email());
-        browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+        browser.post("/users/register", &login_form(&email, VALID_PASSWORD)).await;
         let link = host.link_to(&email).await;
         if is_logged_in {
-            browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+            browser.post("/users/log-in", &login_form(&email, VALID_PASSWORD)).await;
         }
         assert_contains(&browser.get(&link).await, "Confirm my email address");
         assert!(!browser.get(&link).await.text().contains("user[password]"));
@@ -116,10 +116,10 @@ async fn one_click_confirms_in_the_browser_that_registered() {
 async fn the_browser_that_registered_needs_the_new_password_once_it_has_changed() {
     let host = Host::new().await;
     let (browser, email) = (host.client(), host.unique_email());
-    browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+    browser.post("/users/register", &login_form(&email, VALID_PASSWORD)).await;
     let link = host.link_to(&email).await;
     let elsewhere = host.client();
-    elsewhere.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+    elsewhere.post("/users/log-in", &login_form(&email, VALID_PASSWORD)).await;
     elsewhere.put("/users/settings/password", &password_form(NEW, NEW)).await;
     browser.post("/users/confirm", &email_form(&email)).await;
     let link = if host.client().get(&link).await.status() == 200 { link } else { host.link_to(&email).await };
@@ -151,7 +151,7 @@ async fn the_owner_of_the_mailbox_can_take_the_account_over_without_the_password
     assert_redirected_to(&stranger.get("/dashboard").await, "/users/log-in");
     assert_redirected_to(&host.client().get(&reset).await, "/users/reset-password");
     assert!(host.reload(&user).await.confirmed_at.is_some());
-    stranger.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    stranger.post("/users/log-in", &login_form(&user.email, NEW)).await;
     assert_redirected_to(&stranger.post(&change, &[]).await, "/users/settings");
     assert_redirected_to(
         &owner.put(&link, &password_form("yet another password", "yet another password")).await,
@@ -164,13 +164,13 @@ async fn the_owner_of_the_mailbox_can_take_the_account_over_without_the_password
 async fn an_attacker_who_registered_the_address_is_locked_out_once_its_owner_takes_over() {
     let host = Host::new().await;
     let (stranger, email) = (host.client(), host.unique_email());
-    stranger.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+    stranger.post("/users/register", &login_form(&email, VALID_PASSWORD)).await;
     let link = host.link_to(&email).await;
-    stranger.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+    stranger.post("/users/log-in", &login_form(&email, VALID_PASSWORD)).await;
     let owner = host.client();
     owner.post(&link, &[]).await;
     owner.put(&link, &password_form(NEW, NEW)).await;
-    owner.post("/users/log-in", &log_in_form(&email, NEW)).await;
+    owner.post("/users/log-in", &login_form(&email, NEW)).await;
     assert_contains(&owner.get("/dashboard").await, &email);
     assert_redirected_to(&stranger.get("/dashboard").await, "/users/log-in");
     assert!(!host.can_log_in(&email, VALID_PASSWORD).await);
@@ -202,7 +202,7 @@ async fn password_guesses_at_the_confirmation_page_are_limited_like_logins() {
         assert_status(&host.client().post(&link, &[("user[password]", NEW)]).await, 422);
     }
     assert_status(&host.client().post(&link, &PASSWORD).await, 429);
-    assert_status(&host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 429);
+    assert_status(&host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, 429);
     assert!(host.reload(&user).await.confirmed_at.is_none());
 }
 
@@ -383,13 +383,13 @@ async fn unconfirmed_users_cannot_log_in_if_confirmation_is_required() {
     let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let refused = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let refused = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&refused, "/users/confirm");
     assert_contains(&browser.follow(&refused).await, "must confirm your email address first");
     assert_eq!(host.count_tokens().await, 0);
     // Without the password, a visitor learns nothing about the account.
-    let wrong = host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
-    let unknown = host.client().post("/users/log-in", &log_in_form(&host.unique_email(), "a wrong password")).await;
+    let wrong = host.client().post("/users/log-in", &login_form(&user.email, "a wrong password")).await;
+    let unknown = host.client().post("/users/log-in", &login_form(&host.unique_email(), "a wrong password")).await;
     assert_redirected_to(&wrong, "/users/log-in");
     assert_eq!(seen(&wrong), seen(&unknown));
 

@@ -1,6 +1,6 @@
 //! Registration, which must reveal nothing about other accounts.
 
-use crate::support::{Host, as_long_as, email_form, log_in_form, seen, seen_apart_from};
+use crate::support::{Host, as_long_as, email_form, login_form, seen, seen_apart_from};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 
 const ANOTHER: &str = "another good password";
@@ -9,7 +9,7 @@ const ANOTHER: &str = "another good password";
 async fn a_new_user_gets_an_email_and_can_log_in() {
     let host = Host::new().await;
     let browser = host.client();
-    let response = browser.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
+    let response = browser.post("/users/register", &login_form("ada@example.com", VALID_PASSWORD)).await;
     assert_redirected_to(&response, "/users/check-email");
     for _ in 0..2 {
         let page = browser.get("/users/check-email").await;
@@ -51,11 +51,11 @@ async fn invariant_5_a_taken_address_looks_like_a_free_one() {
     let hash = host.reload(&user).await.hashed_password;
     let visitor = host.client();
     let unknown = as_long_as(&user.email);
-    let free = visitor.post("/users/register", &log_in_form(&unknown, ANOTHER)).await;
+    let free = visitor.post("/users/register", &login_form(&unknown, ANOTHER)).await;
     let then = seen_apart_from(&visitor.follow(&free).await, &unknown);
     for typed in [user.email.clone(), user.email.to_uppercase(), format!(" {} ", user.email)] {
         let visitor = host.client();
-        let taken = visitor.post("/users/register", &log_in_form(&typed, ANOTHER)).await;
+        let taken = visitor.post("/users/register", &login_form(&typed, ANOTHER)).await;
         assert_eq!(seen(&taken), seen(&free), "{typed:?}");
         assert_eq!(seen_apart_from(&visitor.follow(&taken).await, &typed), then, "{typed:?}");
     }
@@ -70,7 +70,7 @@ async fn invariant_5_an_invalid_password_gets_the_same_response_for_taken_and_fr
     let host = Host::new().await;
     host.register("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     let refused = async |email: &str| {
-        let response = host.client().post("/users/register", &log_in_form(email, "tooshort")).await;
+        let response = host.client().post("/users/register", &login_form(email, "tooshort")).await;
         let (status, headers, page) = seen(&response);
         (status, headers, page.replace(email, "an address"))
     };
@@ -84,7 +84,7 @@ async fn the_owner_of_a_taken_address_gets_at_most_three_emails() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for _ in 0..5 {
-        host.client().post("/users/register", &log_in_form(&user.email, ANOTHER)).await;
+        host.client().post("/users/register", &login_form(&user.email, ANOTHER)).await;
         host.mails_to(&user.email).await;
     }
     assert_eq!(host.mails_to(&user.email).await.len(), 3);
@@ -95,7 +95,7 @@ async fn a_setting_reveals_taken_addresses() {
     let host = Host::with(&[("REVEAL_TAKEN_ADDRESSES", "true")]).await;
     let user = host.registered_fixture().await;
     for typed in [user.email.clone(), user.email.to_uppercase()] {
-        let response = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
+        let response = host.client().post("/users/register", &login_form(&typed, ANOTHER)).await;
         assert_status(&response, 422);
         assert_contains(
             &response,
@@ -111,7 +111,7 @@ async fn a_setting_reveals_taken_addresses() {
 #[tokio::test]
 async fn errors_appear_beside_their_fields_and_passwords_are_not_shown_again() {
     let host = Host::new().await;
-    let response = host.client().post("/users/register", &log_in_form("not an address", "tooshort")).await;
+    let response = host.client().post("/users/register", &login_form("not an address", "tooshort")).await;
     assert_status(&response, 422);
     for part in ["id=\"email_problem\"", "id=\"password_problem\"", "value=\"not an address\"", "aria-invalid=\"true\""]
     {
@@ -120,7 +120,7 @@ async fn errors_appear_beside_their_fields_and_passwords_are_not_shown_again() {
     assert!(!response.text().contains("tooshort"));
 
     let script = "\"><script>alert(1)</script>@example.com";
-    let response = host.client().post("/users/register", &log_in_form(script, "tooshort")).await;
+    let response = host.client().post("/users/register", &login_form(script, "tooshort")).await;
     assert!(!response.text().contains("<script>alert"), "{}", response.text());
 }
 
@@ -129,7 +129,7 @@ async fn errors_appear_beside_their_fields_and_passwords_are_not_shown_again() {
 async fn undeliverable_addresses_are_refused() {
     let host = Host::new().await;
     for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>", "ada@example.com.", ".ada@example.com"] {
-        let response = host.client().post("/users/register", &log_in_form(email, ANOTHER)).await;
+        let response = host.client().post("/users/register", &login_form(email, ANOTHER)).await;
         assert_status(&response, 422);
         assert_contains(&response, "<p id=\"email_problem\" class=\"problem\">Enter a valid email address.</p>");
     }
@@ -141,10 +141,10 @@ async fn a_domain_is_the_same_in_unicode_and_ascii() {
     const ASCII: &str = "ada@xn--bcher-kva.example";
     for (first, second) in [(UNICODE, ASCII), (ASCII, UNICODE)] {
         let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;
-        host.client().post("/users/register", &log_in_form(first, ANOTHER)).await;
+        host.client().post("/users/register", &login_form(first, ANOTHER)).await;
         assert_eq!(host.mails_to(ASCII).await.len(), 1);
         assert!(host.can_log_in(second, ANOTHER).await && host.can_log_in(first, ANOTHER).await);
-        host.client().post("/users/register", &log_in_form(second, VALID_PASSWORD)).await;
+        host.client().post("/users/register", &login_form(second, VALID_PASSWORD)).await;
         let subjects: Vec<_> = host.mails_to(ASCII).await.into_iter().map(|mail| mail.subject).collect();
         assert_eq!(subjects, ["Confirm your email address", "You already have an account"]);
         assert!(!host.can_log_in(second, VALID_PASSWORD).await);
@@ -162,7 +162,7 @@ async fn invariant_15_a_password_made_of_the_address_or_the_site_name_is_refused
     passwords.extend((of_this_site.len() >= 6 * "four ".len()).then_some(&*of_this_site));
     for password in passwords {
         for email in ["ada.lovelace@example.com", "  Ada.Lovelace@Example.com "] {
-            let response = host.client().post("/users/register", &log_in_form(email, password)).await;
+            let response = host.client().post("/users/register", &login_form(email, password)).await;
             assert_status(&response, 422);
             assert_contains(&response, "too close to your email address");
         }
@@ -177,7 +177,7 @@ async fn only_one_of_many_concurrent_registrations_of_an_address_succeeds() {
     let mut responses = tokio::task::JoinSet::new();
     for (browser, password) in browsers.into_iter().zip(passwords.clone()) {
         responses.spawn(async move {
-            browser.post("/users/register", &log_in_form("ada@example.com", &password)).await.status()
+            browser.post("/users/register", &login_form("ada@example.com", &password)).await.status()
         });
     }
     assert!(responses.join_all().await.iter().all(|status| *status == 303));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, as_long_as, email_form, log_in_form, password_form, seen, seen_apart_from};
+use crate::support::{Host, as_long_as, email_form, login_form, password_form, seen, seen_apart_from};
 use axum::{body::Body, http::Request};
 use sigra::testing::{
     TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_sessions_invalidated, assert_status,
@@ -216,7 +216,7 @@ async fn invariant_9_a_reset_revokes_a_pending_email_change() {
 
     assert_status(&attacker.post(&takeover, &[]).await, 401);
     let owner = host.client();
-    owner.post("/users/log-in", &log_in_form(&victim.email, NEW)).await;
+    owner.post("/users/log-in", &login_form(&victim.email, NEW)).await;
     assert_redirected_to(&owner.post(&takeover, &[]).await, "/users/settings");
     assert!(host.can_log_in(&victim.email, NEW).await);
 }
@@ -250,19 +250,19 @@ async fn a_reset_succeeds_during_concurrent_logins() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for _ in 0..10 {
         let (user, link) = requested_link(&host).await;
-        let mut log_ins = JoinSet::new();
+        let mut logins = JoinSet::new();
         for _ in 0..6 {
             let (browser, email) = (host.log_in(&user).await, user.email.clone());
-            log_ins.spawn(async move {
+            logins.spawn(async move {
                 for _ in 0..3 {
-                    let response = browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+                    let response = browser.post("/users/log-in", &login_form(&email, VALID_PASSWORD)).await;
                     assert!(!response.status().is_server_error(), "{response:?}");
                 }
             });
         }
         tokio::task::yield_now().await;
         assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
-        log_ins.join_all().await;
+        logins.join_all().await;
         assert_sessions_invalidated(host.sigra(), &user).await;
     }
 }

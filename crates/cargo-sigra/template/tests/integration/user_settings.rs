@@ -75,7 +75,7 @@ async fn a_user_who_logged_in_without_the_password_must_enter_it_to_change_it() 
 
     // A password that was entered at login or for sudo mode isn't asked for again.
     let browser = host.client();
-    browser.post("/users/log-in", &crate::support::log_in_form(&user.email, NEW)).await;
+    browser.post("/users/log-in", &crate::support::login_form(&user.email, NEW)).await;
     assert!(!browser.get(PASSWORD).await.text().contains("Current password"));
     assert_redirected_to(
         &browser.put(PASSWORD, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
@@ -147,7 +147,7 @@ async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let remembered = host.client();
-    let mut form = crate::support::log_in_form(&user.email, VALID_PASSWORD);
+    let mut form = crate::support::login_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
     remembered.post("/users/log-in", &form).await;
     browser.put(PASSWORD, &password_form(NEW, NEW)).await;

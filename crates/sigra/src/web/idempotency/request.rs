@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    base::problem::Audience,
+    base::problem::ClientKind,
     browser::cookies::RequestCookies,
     in_process::stored_responses::{Key, SentCookies},
     model::{client::Sender, user::AuthUser},
@@ -68,7 +68,7 @@ impl Repeatable {
     pub async fn read<U: AuthUser>(sigra: &Sigra<U>, request: Request) -> Result<Sent, Response> {
         let (parts, body) = request.into_parts();
         // The limit travels in the extensions.
-        let mut limited = Request::new(impatient(body, sigra.parts.config.body_patience));
+        let mut limited = Request::new(impatient(body, sigra.parts.config.body_timeout));
         *limited.extensions_mut() = parts.extensions.clone();
         let body = Bytes::from_request(limited, &()).await.map_err(IntoResponse::into_response)?;
 
@@ -77,7 +77,7 @@ impl Repeatable {
             let tokens = sigra.parts.cookies.read_tokens(&RequestCookies::of(&parts.headers));
             tokens.key.valid().next().is_some() || tokens.remember_me.valid().next().is_some()
         };
-        let is_repeatable = is_named || (Audience::of(&parts.headers) == Audience::Browser && is_of_a_session());
+        let is_repeatable = is_named || (ClientKind::of(&parts.headers) == ClientKind::Browser && is_of_a_session());
         if !is_repeatable {
             return Ok(Sent::Once(Request::from_parts(parts, Body::from(body))));
         }

@@ -23,7 +23,7 @@ pub struct Tokens {
     tokens: Vec<Token>,
     /// What a token can allow.
     permissions: Vec<Permission>,
-    may_create: bool,
+    can_create: bool,
 }
 
 #[derive(Serialize)]
@@ -84,7 +84,7 @@ pub async fn index(State(accounts): State<Accounts>, Sudo(scope): Sudo<User>) ->
     let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
     let tokens = api_tokens.list(&scope).await?;
     Ok(Json(Tokens {
-        may_create: api_tokens.may_create(&tokens),
+        can_create: api_tokens.can_create(&tokens),
         tokens: tokens.into_iter().map(|token| Token::new(token, now)).collect(),
         permissions: api_tokens.permissions().iter().map(|permission| (&permission).into()).collect(),
     }))

@@ -22,7 +22,7 @@ use crate::{
     accounts::{Accounts, Arrived, User},
     web::{
         error::{NOT_FOUND, Result},
-        forms::{Pending, PendingRegistration, ProviderLogIn},
+        forms::{Pending, PendingRegistration, ProviderLogin},
     },
 };
 
@@ -71,7 +71,7 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Path(provider): Path<String>,
-    Json(body): Json<ProviderLogIn>,
+    Json(body): Json<ProviderLogin>,
 ) -> Result<Json<Begun>> {
     begin(&accounts, &session, &provider, FlowPurpose::LogIn(body.remember_me)).await
 }

@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use super::{
     mfa::{Codes, enrolled},
-    refusal::{FAILED_LOG_IN, found},
+    refusal::{FAILED_LOGIN, found},
     session::{Outcome, respond},
 };
 use crate::{
     accounts::{Accounts, User},
     web::{
         error::Result,
-        forms::{NewPasskey, PasskeyLogIn, PasskeyName},
+        forms::{NewPasskey, PasskeyLogin, PasskeyName},
     },
 };
 
@@ -51,10 +51,10 @@ pub async fn delete(
 pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(body): Json<PasskeyLogIn>,
+    Json(body): Json<PasskeyLogin>,
 ) -> Result<Json<Outcome>> {
     match accounts.log_in_with_passkey(&session, body.credential.as_ref(), body.remember_me).await? {
         Checked::Valid(next_step) => respond(next_step),
-        Checked::Invalid => Err(FAILED_LOG_IN.into()),
+        Checked::Invalid => Err(FAILED_LOGIN.into()),
     }
 }

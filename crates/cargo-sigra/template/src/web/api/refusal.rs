@@ -7,7 +7,7 @@ use sigra::Problem;
 pub const WRONG_CREDENTIALS: Problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("wrong_credentials");
 
 /// A failed login. The response doesn't say why.
-pub const FAILED_LOG_IN: Problem = Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials");
+pub const FAILED_LOGIN: Problem = Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials");
 
 /// 204, or 404 if there was nothing to change.
 pub fn found(is_found: bool) -> StatusCode {

@@ -21,7 +21,7 @@ use super::{
 use super::language;
 // </languages>
 // <magic_link>
-use super::log_in_link;
+use super::login_link;
 // </magic_link>
 // <oauth>
 use super::oauth;
@@ -134,8 +134,8 @@ pub fn app(state: AppState) -> Router {
         .route("/users/register", post(registration::create))
         .route("/users/log-in", post(session::create))
         // <magic_link>
-        .route("/users/log-in/link", post(log_in_link::create))
-        .route("/users/log-in/{token}", get(log_in_link::show).post(log_in_link::update))
+        .route("/users/log-in/link", post(login_link::create))
+        .route("/users/log-in/{token}", get(login_link::show).post(login_link::update))
         // </magic_link>
         // <oauth>
         .route("/users/auth/{provider}", post(oauth::create))

@@ -7,9 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sigra::{CookieSession, LogInMethod};
+use sigra::{CookieSession, LoginMethod};
 
-use super::{account::Me, refusal::FAILED_LOG_IN};
+use super::{account::Me, refusal::FAILED_LOGIN};
 use crate::{
     accounts::{Accounts, NextStep, Welcome},
     web::{
@@ -53,8 +53,8 @@ pub async fn create(
     Json(body): Json<Credentials>,
 ) -> Result<Json<Outcome>> {
     match accounts.attempt_log_in(&session, &body.email, &body.password).await? {
-        Some(user) => respond(accounts.log_in(&session, &user, LogInMethod::Password, body.remember_me).await?),
-        None => Err(FAILED_LOG_IN.into()),
+        Some(user) => respond(accounts.log_in(&session, &user, LoginMethod::Password, body.remember_me).await?),
+        None => Err(FAILED_LOGIN.into()),
     }
 }
 

@@ -55,7 +55,7 @@ impl Event {
     /// Names the provider, if the event was at one.
     fn at_provider(self, event: &AuditEvent<UserId>, accounts: &Accounts) -> Self {
         let Some(provider) = event.metadata["provider"].as_str() else { return self };
-        let provider = accounts.label_of_provider(provider);
+        let provider = accounts.provider_label(provider);
         let what = match &*event.action {
             telemetry::LOGIN_SUCCESS => t!("Logged in with {provider}", provider),
             telemetry::REAUTHENTICATION_SUCCESS => t!("Confirmed it's you with {provider}", provider),
@@ -123,17 +123,17 @@ fn in_words(action: &str) -> &str {
         audit::PASSKEY_ADDED => t!("Added a passkey"),
         audit::PASSKEY_REMOVED => t!("Removed a passkey"),
         // </passkeys>
-        audit::REGISTERED => t!("Registered"),
-        audit::CONFIRMED => t!("Confirmed the email address"),
-        audit::RECOVERED => t!("Recovered the account with a link"),
+        audit::ACCOUNT_REGISTERED => t!("Registered"),
+        audit::ACCOUNT_CONFIRMED => t!("Confirmed the email address"),
+        audit::ACCOUNT_RECOVERED => t!("Recovered the account with a link"),
         audit::PASSWORD_CHANGED => t!("Changed the password"),
         audit::PASSWORD_RESET => t!("Reset the password with a link"),
         audit::PASSWORD_RESET_REQUESTED => t!("Requested a link to reset the password"),
-        audit::LOG_IN_LINK_REQUESTED => t!("Requested a login link"),
+        audit::LOGIN_LINK_REQUESTED => t!("Requested a login link"),
         audit::EMAIL_CHANGE_REQUESTED => t!("Asked to change the email address"),
         audit::EMAIL_CHANGED => t!("Changed the email address"),
-        audit::DELETION_SCHEDULED => t!("Scheduled the account for deletion"),
-        audit::DELETION_CANCELED => t!("Canceled the deletion of the account"),
+        audit::ACCOUNT_DELETION_SCHEDULED => t!("Scheduled the account for deletion"),
+        audit::ACCOUNT_DELETION_CANCELED => t!("Canceled the deletion of the account"),
         "auth.account.registration_refused" => t!("Someone tried to register with your email address"),
         other => other,
     }
@@ -193,7 +193,7 @@ fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
                 "Open the link in the email to your previous address. For a week after the change, it gives you your account back."
             )
         }
-        audit::DELETION_SCHEDULED => t!("You kept the account by logging in. Change your password."),
+        audit::ACCOUNT_DELETION_SCHEDULED => t!("You kept the account by logging in. Change your password."),
         _ => "",
     }
 }

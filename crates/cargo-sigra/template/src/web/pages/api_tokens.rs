@@ -32,7 +32,7 @@ struct TokensPage {
     /// A new token. The page shows it only once.
     created: Option<String>,
     permissions: Vec<RegisteredPermission>,
-    may_create: bool,
+    can_create: bool,
     asked: AskedToken,
     problems: Problems,
 }
@@ -131,7 +131,7 @@ async fn page(
     let tokens = api_tokens.list(scope).await?;
     Ok(TokensPage {
         layout: Layout::new(t!("Access tokens"), session, Some(scope)).at(PATH).with_problems(!problems.is_empty()),
-        may_create: api_tokens.may_create(&tokens),
+        can_create: api_tokens.can_create(&tokens),
         tokens: tokens.iter().map(|token| Token::new(token, token.is_expired(now))).collect(),
         created: None,
         permissions: api_tokens.permissions().iter().collect(),

@@ -96,7 +96,7 @@ impl Sent {
             Link::Confirm => "/users/confirm",
             Link::ResetPassword => "/users/reset-password",
             // <magic_link>
-            Link::LogIn => user_auth::LOG_IN_PATH,
+            Link::LogIn => user_auth::LOGIN_PATH,
             // </magic_link>
         }
     }
@@ -109,7 +109,7 @@ pub async fn show(
     scope: Option<Scope<User>>,
 ) -> Response {
     let Some(sent) = session.get(SENT) else {
-        return Redirect::to(user_auth::LOG_IN_PATH).into_response();
+        return Redirect::to(user_auth::LOGIN_PATH).into_response();
     };
     let layout = Layout::new(t!("Check your email"), &session, scope.as_ref());
     let has_mailbox = settings.app_env != AppEnv::Prod && accounts.mailer().mailbox().is_some();

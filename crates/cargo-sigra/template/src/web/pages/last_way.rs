@@ -9,15 +9,15 @@ use axum::{
     http::{HeaderName, request::Parts},
     response::AppendHeaders,
 };
-use sigra::LogInMethod;
+use sigra::LoginMethod;
 
 use crate::{
     config::Settings,
-    web::{plain_cookies::PlainCookie, user_auth::LOG_IN_PATH},
+    web::{plain_cookies::PlainCookie, user_auth::LOGIN_PATH},
 };
 
 /// Kept for 400 days, the most that browsers keep a cookie (RFC 6265bis section 5.5). Sent only to the login page.
-const COOKIE: PlainCookie = PlainCookie { name: "_my_app_last_way", path: LOG_IN_PATH, max_age: 400 * 24 * 60 * 60 };
+const COOKIE: PlainCookie = PlainCookie { name: "_my_app_last_way", path: LOGIN_PATH, max_age: 400 * 24 * 60 * 60 };
 
 pub struct LastWay {
     /// Such as `password`. Empty if nobody has logged in with this browser.
@@ -27,7 +27,7 @@ pub struct LastWay {
 
 impl LastWay {
     /// Returns the header that sets the cookie.
-    pub fn remember(&self, method: LogInMethod) -> AppendHeaders<[(HeaderName, String); 1]> {
+    pub fn remember(&self, method: LoginMethod) -> AppendHeaders<[(HeaderName, String); 1]> {
         COOKIE.set(method.name(), &self.settings)
     }
 

@@ -37,14 +37,14 @@ struct SettingsPage {
     // <passkeys>
     passkeys: Vec<Passkey>,
     passkey_domain: Option<String>,
-    may_add_passkey: bool,
+    can_add_passkey: bool,
     // </passkeys>
     backup_codes: u32,
     has_any: bool,
     /// Whether the user has only one second factor.
     is_last: bool,
     /// Whether the user can remove a second factor.
-    may_remove: bool,
+    can_remove: bool,
     /// The number of other devices where the user is logged in. After changing a factor, they may want to log those out
     /// (OWASP ASVS 7.4.3).
     other_devices: usize,
@@ -115,11 +115,11 @@ pub async fn index(
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
         has_any: factors.is_any(),
         is_last: factors.count() == 1,
-        may_remove: factors.count() > 1 || !user.requires_second_factor(),
+        can_remove: factors.count() > 1 || !user.requires_second_factor(),
         other_devices: sessions.iter().filter(|session| session.id != this_one).count(),
         backup_codes: factors.backup_codes,
         // <passkeys>
-        may_add_passkey: accounts.sigra().passkeys().may_add(&factors),
+        can_add_passkey: accounts.sigra().passkeys().can_add(&factors),
         passkeys: factors
             .passkeys
             .into_iter()

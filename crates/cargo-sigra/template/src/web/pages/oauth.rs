@@ -21,7 +21,7 @@ use crate::{
     accounts::{Accounts, Arrived, Problems, Refusal, User},
     web::{
         error::{NOT_FOUND, Result},
-        forms::{PendingRegistration, ProviderLogIn},
+        forms::{PendingRegistration, ProviderLogin},
         layout::{Layout, Page},
         user_auth,
     },
@@ -46,7 +46,7 @@ pub struct ProviderButton {
 
 impl From<&Provider> for ProviderButton {
     fn from(provider: &Provider) -> Self {
-        Self { name: provider.name().to_owned(), label: provider.label_of().to_owned(), is_last: false }
+        Self { name: provider.name().to_owned(), label: provider.label().to_owned(), is_last: false }
     }
 }
 
@@ -84,7 +84,7 @@ pub async fn create(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(provider): Path<String>,
-    Form(form): Form<ProviderLogIn>,
+    Form(form): Form<ProviderLogin>,
 ) -> Result<Response> {
     begin(&accounts, &session, scope.as_ref(), &provider, FlowPurpose::LogIn(form.remember_me)).await
 }
@@ -171,7 +171,7 @@ fn arrive(
 
 /// Puts the message about the result of linking.
 pub fn put_linked(accounts: &Accounts, session: &CookieSession, provider: &str, linked: Linked) -> Result<()> {
-    let provider = accounts.label_of_provider(provider);
+    let provider = accounts.provider_label(provider);
     match linked {
         Linked::Now => session.put_flash(Flash::Info, t!("You can now log in with {provider}.", provider))?,
         Linked::Before => {
@@ -197,7 +197,7 @@ fn problem(
     provider: &str,
     error: FlowError,
 ) -> Result<Response> {
-    let provider = accounts.label_of_provider(provider);
+    let provider = accounts.provider_label(provider);
     let what = match error {
         FlowError::Library(sigra::Error::CredentialsChanged | sigra::Error::SessionEnded) => {
             t!("Your account changed in the meantime. Start again.").to_owned()
@@ -218,7 +218,7 @@ fn problem(
 }
 
 fn problem_page(session: &CookieSession, scope: Option<&Scope<User>>, what: String) -> Response {
-    let back = if scope.is_some() { METHODS_PATH } else { user_auth::LOG_IN_PATH };
+    let back = if scope.is_some() { METHODS_PATH } else { user_auth::LOGIN_PATH };
     let layout = Layout::new(t!("The login didn't work"), session, scope);
     (StatusCode::BAD_REQUEST, Page(ProblemPage { layout, what, back })).into_response()
 }
@@ -237,7 +237,7 @@ pub async fn new(
             }
             Ok(page.into_response())
         }
-        None => Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response()),
+        None => Ok(Redirect::to(user_auth::LOGIN_PATH).into_response()),
     }
 }
 
@@ -253,12 +253,12 @@ pub async fn register(
         Err(Refusal::Invalid(problems)) => {
             match pending_page(&accounts, &session, scope.as_ref(), Some(form.email), problems).await? {
                 Some(page) => Ok(page.refused()),
-                None => Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response()),
+                None => Ok(Redirect::to(user_auth::LOGIN_PATH).into_response()),
             }
         }
         Err(Refusal::Link) => {
             session.put_flash(Flash::Error, t!("This login has expired. Start again."))?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+            Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
         }
         Err(refusal) => Err(refusal.into()),
     }
@@ -277,7 +277,7 @@ async fn pending_page(
     Ok(Some(Page(PendingPage {
         layout,
         id: pending.id,
-        label: accounts.label_of_provider(&identity.provider),
+        label: accounts.provider_label(&identity.provider),
         has_account: identity.email_proven,
         email: entered.or(identity.email).unwrap_or_default(),
         problems,

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    CookieSession, Flash, LogInMethod, Scope, Sudo,
+    CookieSession, Flash, LoginMethod, Scope, Sudo,
     mfa::{Checked, MfaEnrollment},
 };
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::{
     accounts::{Accounts, User},
     web::{
         error::{NOT_FOUND, Result},
-        forms::{NewPasskey, PasskeyLogIn, PasskeyName},
+        forms::{NewPasskey, PasskeyLogin, PasskeyName},
         user_auth,
     },
 };
@@ -70,7 +70,7 @@ pub async fn delete(
         Ok(false) => return Err(NOT_FOUND.into()),
         Ok(true) => session.put_flash(Flash::Info, t!("Passkey removed."))?,
         Err(sigra::Error::SecondFactorRequired) => mfa::keep_one(&session)?,
-        Err(sigra::Error::LastWayIn) => {
+        Err(sigra::Error::LastLoginMethod) => {
             let why = t!("This passkey is your only way to log in. Set a password before you remove it.");
             session.put_flash(Flash::Error, why)?;
         }
@@ -83,16 +83,16 @@ pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
     last_way: LastWay,
-    Form(form): Form<PasskeyLogIn>,
+    Form(form): Form<PasskeyLogin>,
 ) -> Result<Response> {
     match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
         Checked::Valid(next_step) => {
             let next = user_auth::after_log_in(&session, next_step)?;
-            Ok((last_way.remember(LogInMethod::Passkey), next).into_response())
+            Ok((last_way.remember(LoginMethod::Passkey), next).into_response())
         }
         Checked::Invalid => {
             session.put_flash(Flash::Error, t!("We don't recognize that passkey. Log in another way."))?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+            Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope, session::FlashMessage};
+use sigra::{CookieSession, Flash, LoginMethod, RememberMe, Scope, session::FlashMessage};
 
 use super::{form::Form, last_way::LastWay};
 // <oauth>
@@ -26,7 +26,7 @@ const EMAIL: &str = "email";
 
 #[derive(Template)]
 #[template(path = "log_in.html")]
-struct LogInPage {
+struct LoginPage {
     layout: Layout,
     email: String,
     remember_me: bool,
@@ -40,7 +40,7 @@ struct LogInPage {
     // </oauth>
 }
 
-impl LogInPage {
+impl LoginPage {
     fn new(accounts: &Accounts, session: &CookieSession, scope: Option<&Scope<User>>, last_way: &LastWay) -> Self {
         // <!passkeys>
         // <!oauth>
@@ -48,7 +48,7 @@ impl LogInPage {
         // </!oauth>
         // </!passkeys>
         Self {
-            layout: Layout::new(t!("Log in"), session, scope).at(user_auth::LOG_IN_PATH),
+            layout: Layout::new(t!("Log in"), session, scope).at(user_auth::LOGIN_PATH),
             email: String::new(),
             remember_me: false,
             last_way: last_way.name.clone(),
@@ -68,9 +68,9 @@ pub async fn new(
     scope: Option<Scope<User>>,
     last_way: LastWay,
 ) -> Result<Page<impl Template>> {
-    session.try_cookies()?;
-    let page = LogInPage::new(&accounts, &session, scope.as_ref(), &last_way);
-    Ok(Page(LogInPage { email: session.take(EMAIL).unwrap_or_default(), ..page }))
+    session.probe_cookies()?;
+    let page = LoginPage::new(&accounts, &session, scope.as_ref(), &last_way);
+    Ok(Page(LoginPage { email: session.take(EMAIL).unwrap_or_default(), ..page }))
 }
 
 pub async fn create(
@@ -82,14 +82,14 @@ pub async fn create(
 ) -> Result<Response> {
     match attempt(&accounts, &session, scope.as_ref(), &last_way, &form).await? {
         Attempt::Valid(user) => {
-            let method = LogInMethod::Password;
+            let method = LoginMethod::Password;
             let next = user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?;
             Ok((last_way.remember(method), next).into_response())
         }
         Attempt::Invalid => {
             session.put_flash(Flash::Error, t!("Invalid email or password"))?;
             session.put(EMAIL, &form.email.chars().take(254).collect::<String>())?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+            Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
         }
         Attempt::NotMade(form_again) => Ok(form_again),
     }
@@ -99,7 +99,7 @@ pub async fn create(
 pub fn lead_to_log_in(session: &CookieSession, user: &User, message: &str) -> Result<Response> {
     session.put_flash(Flash::Info, message)?;
     session.put(EMAIL, &user.email)?;
-    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+    Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
 }
 
 enum Attempt {
@@ -119,13 +119,13 @@ async fn attempt(
     last_way: &LastWay,
     form: &Credentials,
 ) -> Result<Attempt> {
-    let page = || LogInPage {
+    let page = || LoginPage {
         email: form.email.clone(),
         remember_me: form.remember_me == RememberMe::Yes,
-        ..LogInPage::new(accounts, session, scope, last_way)
+        ..LoginPage::new(accounts, session, scope, last_way)
     };
     if form.cookies == "tried" && !session.has_cookies() {
-        session.try_cookies()?;
+        session.probe_cookies()?;
         let lost = FlashMessage::new(
             Flash::Error,
             t!("Your browser didn't keep the cookie. Allow cookies for this site, then log in again."),
@@ -140,7 +140,7 @@ async fn attempt(
         Err(error) => {
             let problem = too_many_attempts(error)?;
             let page = page();
-            let page = LogInPage { layout: page.layout.alert(&problem), ..page };
+            let page = LoginPage { layout: page.layout.alert(&problem), ..page };
             Ok(Attempt::NotMade(Page(page).later(problem)))
         }
     }

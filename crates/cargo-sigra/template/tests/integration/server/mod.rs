@@ -19,7 +19,7 @@ use ureq::{
     http::{Response, StatusCode, header},
 };
 
-use crate::support::log_in_form;
+use crate::support::login_form;
 
 /// All processes have the same secret, so that each can read the cookies of the others.
 const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
@@ -189,7 +189,7 @@ impl Browser {
     }
 
     pub fn log_in(&mut self, server: &Server, email: &str, remember_me: bool) -> Option<Answer> {
-        let mut form = log_in_form(email, VALID_PASSWORD);
+        let mut form = login_form(email, VALID_PASSWORD);
         form.extend(remember_me.then_some(("user[remember_me]", "true")));
         self.post(server, "/users/log-in", &form)
     }

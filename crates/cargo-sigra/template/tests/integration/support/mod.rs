@@ -90,7 +90,7 @@ impl Host {
     /// Returns the accounts with one password worker, and this time to wait for it.
     pub fn with_password_worker(&self, params: Argon2Params, wait: Duration) -> Accounts {
         let clock = self.clock.clone();
-        self.with_config(|config| config.clock(clock).argon2(params).password_workers(1).password_wait(wait))
+        self.with_config(|config| config.clock(clock).argon2(params).password_workers(1).password_worker_timeout(wait))
     }
 
     /// Returns the accounts of a process with another clock, on the same database.
@@ -129,7 +129,7 @@ impl Host {
 
     /// Returns whether these credentials can log in.
     pub async fn can_log_in(&self, email: &str, password: &str) -> bool {
-        let response = self.client().post("/users/log-in", &log_in_form(email, password)).await;
+        let response = self.client().post("/users/log-in", &login_form(email, password)).await;
         response.location() == Some("/")
     }
 
@@ -237,7 +237,7 @@ pub async fn delete_account(browser: &TestClient, email: &str) -> TestResponse {
 }
 
 /// The fields of the login form.
-pub fn log_in_form<'a>(email: &'a str, password: &'a str) -> Vec<(&'static str, &'a str)> {
+pub fn login_form<'a>(email: &'a str, password: &'a str) -> Vec<(&'static str, &'a str)> {
     vec![("user[email]", email), ("user[password]", password)]
 }
 

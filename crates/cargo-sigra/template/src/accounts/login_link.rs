@@ -1,6 +1,6 @@
 //! Logging in with a link sent by email.
 
-use sigra::{Client, CookieSession, EmailToken, LogInMethod, RememberMe, Revoked, Scope, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, LoginMethod, RememberMe, Revoked, Scope, audit, token::Context};
 
 use super::{Accounts, NextStep, Refusal, Transaction, User};
 
@@ -15,14 +15,14 @@ struct Taken {
 
 impl Accounts {
     /// Sends a login link, if the address has an account.
-    pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
+    pub async fn deliver_login_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
             if accounts.notifier.may_mail_user(&mut tx, "log in", &user).await? {
-                accounts.record_attempt(&mut tx, audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
+                accounts.record_attempt(&mut tx, audit::LOGIN_LINK_REQUESTED, &user, &client).await?;
                 let token =
-                    accounts.sigra.email_tokens().create(&mut tx, &user.id, Context::LogIn, &user.email).await?;
-                accounts.mailer().send_in(&mut tx, accounts.notifier.log_in_link(&user, &token)).await?;
+                    accounts.sigra.email_tokens().create_in(&mut tx, &user.id, Context::Login, &user.email).await?;
+                accounts.mailer().send_in(&mut tx, accounts.notifier.login_link(&user, &token)).await?;
             }
             tx.commit().await
         })
@@ -30,8 +30,8 @@ impl Accounts {
     }
 
     /// Returns the user whom a link logs in.
-    pub async fn get_user_by_log_in_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
-        self.get_user_by_email_token(token, Context::LogIn).await
+    pub async fn get_user_by_login_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
+        self.get_user_by_email_token(token, Context::Login).await
     }
 
     /// Logs in the user of a link, which works once. The transaction that logs in uses the link up, so a failure leaves it
@@ -43,12 +43,12 @@ impl Accounts {
         token: &str,
         remember_me: RememberMe,
     ) -> Result<NextStep, Refusal> {
-        let found = self.get_user_by_log_in_token(token).await?.ok_or(Refusal::Link)?;
+        let found = self.get_user_by_login_token(token).await?.ok_or(Refusal::Link)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
-        let method = LogInMethod::Link;
+        let method = LoginMethod::Link;
         let (mut taken, mut deletion_canceled) = (None, false);
         let first = async |tx: &mut Transaction| {
-            taken = self.take_log_in_link(tx, session, scope, &token).await?;
+            taken = self.take_login_link(tx, session, scope, &token).await?;
             Ok(taken.as_ref().map(|taken: &Taken| taken.owner.clone()))
         };
         let also = async |tx: &mut Transaction| {
@@ -71,7 +71,7 @@ impl Accounts {
     /// The link proves that the user has the mailbox, and so confirms the address. If it wasn't confirmed before, someone
     /// else may have registered it: unless [this browser did](Self::is_registrant), the password is removed, and so is
     /// everything else that could log someone in.
-    async fn take_log_in_link(
+    async fn take_login_link(
         &self,
         tx: &mut Transaction,
         session: &CookieSession,
@@ -79,7 +79,7 @@ impl Accounts {
         token: &EmailToken,
     ) -> Result<Option<Taken>, sigra::Error> {
         let client = session.client();
-        let sent = self.sigra.email_tokens().take(tx, token, Context::LogIn).await?;
+        let sent = self.sigra.email_tokens().take_in(tx, token, Context::Login).await?;
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email).valid() else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
             return Ok(Some(Taken { owner: sent.user, password_removed: false, revoked: None }));

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope};
+use sigra::{CookieSession, Flash, LoginMethod, RememberMe, Scope};
 
 use super::{
     check_email::{self, Link},
@@ -34,9 +34,9 @@ pub async fn create(
 ) -> Result<Response> {
     if form.email.trim().is_empty() {
         session.put_flash(Flash::Error, t!("Enter your email address, and we'll email you a link."))?;
-        return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
+        return Ok(Redirect::to(user_auth::LOGIN_PATH).into_response());
     }
-    accounts.deliver_log_in_link(&form.email, session.client()).await?;
+    accounts.deliver_login_link(&form.email, session.client()).await?;
     session.put(REMEMBER_ME, &(form.remember.remember_me == RememberMe::Yes))?;
     check_email::lead_to(&session, Link::LogIn, &form.email)
 }
@@ -47,8 +47,8 @@ pub async fn edit(
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
-    let Some(user) = accounts.get_user_by_log_in_token(&token).await? else {
-        return bad_link(&session, user_auth::LOG_IN_PATH);
+    let Some(user) = accounts.get_user_by_login_token(&token).await? else {
+        return bad_link(&session, user_auth::LOGIN_PATH);
     };
     let page = LinkPage {
         layout: Layout::new(t!("Log in"), &session, scope.as_ref()),
@@ -71,9 +71,9 @@ pub async fn update(
     match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
         Ok(next_step) => {
             let next = user_auth::after_log_in(&session, next_step)?;
-            Ok((last_way.remember(LogInMethod::Link), next).into_response())
+            Ok((last_way.remember(LoginMethod::Link), next).into_response())
         }
-        Err(Refusal::Link) => bad_link(&session, user_auth::LOG_IN_PATH),
+        Err(Refusal::Link) => bad_link(&session, user_auth::LOGIN_PATH),
         Err(refusal) => Err(refusal.into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, as_long_as, email_form, log_in_form, seen, seen_apart_from};
+use crate::support::{Host, as_long_as, email_form, login_form, seen, seen_apart_from};
 use sigra::{
     telemetry,
     testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
@@ -197,10 +197,10 @@ async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays()
     let host = Host::new().await;
     for is_logged_in in [false, true] {
         let (browser, email) = (host.client(), host.unique_email());
-        browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+        browser.post("/users/register", &login_form(&email, VALID_PASSWORD)).await;
         host.mails_to(&email).await;
         if is_logged_in {
-            browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+            browser.post("/users/log-in", &login_form(&email, VALID_PASSWORD)).await;
         }
         browser.post(&requested_link(&host, &email).await, &[]).await;
         assert_contains(&browser.get("/dashboard").await, &email);
@@ -242,7 +242,7 @@ async fn invariant_8_another_site_cannot_log_a_browser_in_with_a_link() {
 async fn a_login_link_confirms_the_address_where_confirmation_is_required() {
     let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
     let user = host.registered_fixture().await;
-    let refused = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let refused = host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&refused, "/users/confirm");
     let browser = host.client();
     browser.post(&requested_link(&host, &user.email).await, &[]).await;

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, LogInMethod, Scope, Sudo, oauth::FlowPurpose};
+use sigra::{CookieSession, Flash, LoginMethod, Scope, Sudo, oauth::FlowPurpose};
 use uuid::Uuid;
 
 use super::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[derive(Template)]
-#[template(path = "log_in_methods.html")]
+#[template(path = "login_methods.html")]
 struct MethodsPage {
     layout: Layout,
     email: String,
@@ -68,7 +68,7 @@ pub async fn index(
     let identities = accounts.sigra().identities().list(&user.id).await?;
     let identities = identities.into_iter().map(|identity| Linked {
         id: identity.id,
-        label: accounts.label_of_provider(&identity.provider),
+        label: accounts.provider_label(&identity.provider),
         email: identity.email,
         used: moment(identity.last_used_at),
     });
@@ -79,9 +79,9 @@ pub async fn index(
         layout: Layout::new(t!("Ways to log in"), &session, Some(&scope)).at(METHODS_PATH),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
-        password_used: audit.last_log_in(&user.id, LogInMethod::Password).await?.map(moment),
+        password_used: audit.last_login(&user.id, LoginMethod::Password).await?.map(moment),
         // <magic_link>
-        link_used: audit.last_log_in(&user.id, LogInMethod::Link).await?.map(moment),
+        link_used: audit.last_login(&user.id, LoginMethod::Link).await?.map(moment),
         // </magic_link>
         // <passkeys>
         passkeys: passkeys.into_iter().map(|passkey| (passkey.name, moment(passkey.last_used_at))).collect(),
@@ -110,11 +110,11 @@ pub async fn delete(
 ) -> Result<Response> {
     match accounts.unlink_identity(&session, &sudo, id).await {
         Ok(Some(identity)) => {
-            let provider = accounts.label_of_provider(&identity.provider);
+            let provider = accounts.provider_label(&identity.provider);
             session.put_flash(Flash::Info, t!("You can no longer log in with this {provider} account.", provider))?;
         }
         Ok(None) => return Err(NOT_FOUND.into()),
-        Err(sigra::Error::LastWayIn) => session.put_flash(
+        Err(sigra::Error::LastLoginMethod) => session.put_flash(
             Flash::Error,
             t!("This is your only way to log in. Set a password first, or link another account."),
         )?,
@@ -135,7 +135,7 @@ pub async fn edit(
     let page = LinkPage {
         layout: Layout::new(t!("Link an account"), &session, Some(&scope)),
         id: pending.id,
-        label: accounts.label_of_provider(&pending.identity.provider),
+        label: accounts.provider_label(&pending.identity.provider),
         at_provider: pending.identity.email,
         email: scope.user().email.clone(),
     };

@@ -25,13 +25,13 @@ pub async fn create(
     session: CookieSession,
     Json(body): Json<Address>,
 ) -> Result<StatusCode> {
-    accounts.deliver_log_in_link(&body.email, session.client()).await?;
+    accounts.deliver_login_link(&body.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// Logs nobody in. The frontend must ask first, because the link may be an attacker's.
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Json<Link>> {
-    link_of(accounts.get_user_by_log_in_token(&token).await?.map(|user| user.email))
+    link_of(accounts.get_user_by_login_token(&token).await?.map(|user| user.email))
 }
 
 pub async fn update(
