@@ -1074,8 +1074,8 @@ async fn unknown_codes_and_tokens_are_refused_without_a_transaction() {
     let (_, browser) = host.user().await;
     let tokens = host.log_in(&browser).await;
     // Well-formed, and unknown.
-    let (head, secret) = tokens.refresh.rsplit_once('_').unwrap();
-    let (refresh, code) = (format!("{head}_{}", "A".repeat(secret.len())), "A".repeat(43));
+    let (prefix, secret) = tokens.refresh.split_once("_ort_").unwrap();
+    let (refresh, code) = (format!("{prefix}_ort_{}", "A".repeat(secret.len())), "A".repeat(43));
     let program = host.program();
     let revoke = async |client: &str, token: &str| {
         program.post("/oauth/revoke", &[("client_id", client), ("token", token)]).await
