@@ -22,7 +22,7 @@ fn the_common_applications_pass_their_checks() {
         ("backend", &flags("--api-only")),
     ];
     // The template's own tests are those of the others, and `--long` runs them in generated applications too.
-    let workspace = Workspace::of(&applications, &["notes", "server"]).with_example();
+    let workspace = Workspace::of(&applications, &["server"]).with_example();
     workspace.check();
 
     let mut server = workspace.serve("server");
@@ -65,6 +65,7 @@ matrix! {
     on_postgres: "--db postgres",
     with_other_names_and_nothing_optional:
         "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live --no-languages",
+    with_other_names: "--user Member --table members",
     without_mfa: "--no-mfa",
     without_passkeys: "--no-passkeys",
     without_magic_link: "--no-magic-link",

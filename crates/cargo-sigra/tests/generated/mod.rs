@@ -155,10 +155,11 @@ impl Workspace {
         test(&[&self.tested[..], &[DEPENDENCIES]].concat())
     }
 
-    /// Starts a binary that the tests built.
-    pub fn serve(&self, program: &str) -> Server {
-        let own = self.folder.path().join(format!("{program}.served"));
-        fs::copy(target_folder().join("debug").join(program), &own).expect("the program");
+    /// Builds an application, and starts it.
+    pub fn serve(&self, application: &str) -> Server {
+        cargo(self.folder.path(), &["build", "--offline", "--package", application, "--package", DEPENDENCIES]);
+        let own = self.folder.path().join(format!("{application}.served"));
+        fs::copy(target_folder().join("debug").join(application), &own).expect("the program");
         Server::start(&own, self.folder.path())
     }
 }
