@@ -1,25 +1,46 @@
 //! The settings, with their defaults and checks.
 
-use std::{borrow::Cow, net::IpAddr, time::Duration};
+#[cfg(feature = "api-tokens")]
+mod bearer_tokens;
+mod links;
+#[cfg(feature = "live")]
+mod live_connections;
+mod login_methods;
+pub(crate) mod pages;
+mod passwords;
+mod requests;
+mod second_factors;
 
+use std::{borrow::Cow, time::Duration};
+
+#[cfg(feature = "api-tokens")]
+use self::bearer_tokens::BearerTokens;
+#[cfg(feature = "live")]
+use self::live_connections::LiveSettings;
+use self::{
+    links::LinkLifetimes,
+    login_methods::LoginMethods,
+    pages::{Page, Pages},
+    passwords::PasswordSettings,
+    requests::RequestSettings,
+    second_factors::SecondFactors,
+};
+#[cfg(feature = "oauth-server")]
+use crate::model::authorization_server::AuthorizationServer;
 #[cfg(feature = "live")]
 use crate::model::limit::LiveLimit;
+#[cfg(feature = "api-tokens")]
+use crate::model::permission::PermissionList;
 use crate::{
     base::{
         clock::Clock,
-        config_error::{MAX_CACHED_SCOPES, MAX_PASSWORD_WORKERS},
+        config_error::{MAX_CACHED_SCOPES, MAX_DURATION},
         keys::{SecretKeyBase, Secrets},
-        origin::OwnOrigins,
     },
     browser::cookie_options::CookieSettings,
     model::{limit::AddressLimit, session::Lifetimes},
     password::breach::BreachCheck,
 };
-
-#[cfg(feature = "oauth-server")]
-use crate::model::authorization_server::AuthorizationServer;
-#[cfg(feature = "api-tokens")]
-use crate::model::permission::{BadList, PermissionList};
 
 /// A network of IP addresses, for [`Config::trusted_proxies`].
 pub use ipnet::IpNet;
@@ -34,12 +55,6 @@ pub use crate::{
 pub use crate::model::device_bound::{BindingMode, DeviceBound};
 #[cfg(feature = "passkeys")]
 pub use crate::model::relying_party::RelyingParty;
-
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest duration of a setting. Longer ones could overflow when they are added to a time.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The settings of [`Sigra`](crate::Sigra), each with a default that is safe to ship.
 ///
@@ -56,125 +71,56 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) secrets: Secrets,
+    pub(crate) clock: Clock,
     pub(crate) sessions: Lifetimes,
-    pub(crate) reissue_grace: Duration,
-    pub(crate) sudo_ttl: Duration,
-    pub(crate) confirm_ttl: Duration,
-    pub(crate) reset_ttl: Duration,
-    pub(crate) login_link_ttl: Duration,
-    pub(crate) login_links: bool,
-    /// The names of the providers that users can log in with.
-    pub(crate) login_providers: Vec<String>,
-    pub(crate) change_email_ttl: Duration,
-    pub(crate) recovery_ttl: Duration,
-    pub(crate) mfa_issuer: String,
-    #[cfg(feature = "passkeys")]
-    pub(crate) passkeys_per_user: usize,
-    #[cfg(feature = "api-tokens")]
-    pub(crate) permissions: PermissionList,
-    #[cfg(feature = "api-tokens")]
-    pub(crate) api_tokens_per_user: usize,
-    #[cfg(feature = "api-tokens")]
-    pub(crate) token_prefix: String,
-    #[cfg(feature = "api-tokens")]
-    pub(crate) resource_metadata: Option<String>,
-    #[cfg(feature = "oauth-server")]
-    pub(crate) oauth_server: Option<AuthorizationServer>,
-    pub(crate) rate_limits: bool,
-    pub(crate) address_limit: AddressLimit,
-    pub(crate) cookies: CookieSettings,
-    pub(crate) survives_renewal: Vec<String>,
-    pub(crate) login_path: Cow<'static, str>,
-    pub(crate) login_message: fn() -> &'static str,
-    pub(crate) sudo_path: Cow<'static, str>,
-    pub(crate) sudo_message: fn() -> &'static str,
-    pub(crate) sudo_form_message: fn() -> &'static str,
-    pub(crate) mfa_challenge_path: Cow<'static, str>,
-    pub(crate) mfa_challenge_message: fn() -> &'static str,
-    pub(crate) mfa_enrollment_path: Cow<'static, str>,
-    pub(crate) mfa_enrollment_message: fn() -> &'static str,
-    #[cfg(feature = "passkeys")]
-    pub(crate) relying_party: Option<RelyingParty>,
+    pub(crate) cached_scopes: usize,
     #[cfg(feature = "device-bound")]
     pub(crate) device_bound: Option<DeviceBound>,
-    pub(crate) argon2: Argon2Params,
-    pub(crate) password_workers: usize,
-    pub(crate) password_worker_timeout: Duration,
-    pub(crate) breach_check: Option<BreachCheck>,
-    pub(crate) body_timeout: Duration,
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) cached_scopes: usize,
+    pub(crate) cookies: CookieSettings,
+    pub(crate) pages: Pages,
+    pub(crate) passwords: PasswordSettings,
+    pub(crate) login_methods: LoginMethods,
+    pub(crate) second_factors: SecondFactors,
+    pub(crate) links: LinkLifetimes,
+    #[cfg(feature = "api-tokens")]
+    pub(crate) bearer_tokens: BearerTokens,
+    #[cfg(feature = "oauth-server")]
+    pub(crate) oauth_server: Option<AuthorizationServer>,
+    pub(crate) requests: RequestSettings,
     #[cfg(feature = "live")]
-    pub(crate) live_connections: LiveLimit,
-    #[cfg(feature = "live")]
-    pub(crate) live_without_database: Duration,
-    pub(crate) audit_retention: Option<Duration>,
+    pub(crate) live: LiveSettings,
     pub(crate) purge_interval: Option<Duration>,
-    pub(crate) clock: Clock,
+    pub(crate) audit_retention: Option<Duration>,
 }
 
+/// Set-up.
 impl Config {
     /// Creates the default settings of an application. Its cookies are named `_<app>_key` and
     /// `_<app>_web_user_remember_me`.
     #[must_use]
     pub fn new(app: &str, secret_key_base: SecretKeyBase) -> Self {
-        let mfa_trust_ttl = 30 * DAY;
         Self {
             secrets: Secrets { newest: secret_key_base, older: Vec::new() },
-            sessions: Lifetimes { ttl: 60 * DAY, idle_timeout: None, challenge_ttl: 10 * MINUTE, reissue_age: 7 * DAY },
-            reissue_grace: MINUTE,
-            sudo_ttl: 20 * MINUTE,
-            confirm_ttl: DAY,
-            reset_ttl: 60 * MINUTE,
-            login_link_ttl: 15 * MINUTE,
-            login_links: false,
-            login_providers: Vec::new(),
-            change_email_ttl: DAY,
-            recovery_ttl: 7 * DAY,
-            #[cfg(feature = "passkeys")]
-            passkeys_per_user: 10,
-            #[cfg(feature = "api-tokens")]
-            permissions: PermissionList::new(),
-            #[cfg(feature = "api-tokens")]
-            api_tokens_per_user: 50,
-            #[cfg(feature = "api-tokens")]
-            token_prefix: token_prefix_of(app),
-            #[cfg(feature = "api-tokens")]
-            resource_metadata: None,
-            #[cfg(feature = "oauth-server")]
-            oauth_server: None,
-            mfa_issuer: app.to_owned(),
-            rate_limits: true,
-            address_limit: AddressLimit::default(),
-            cookies: CookieSettings::of(app, mfa_trust_ttl),
-            survives_renewal: Vec::new(),
-            login_path: "/users/log-in".into(),
-            login_message: || "You must log in to access this page.",
-            sudo_path: "/users/sudo".into(),
-            sudo_message: || "You must confirm it's you to access this page.",
-            sudo_form_message: || "Confirm it's you to continue, then send the form again.",
-            mfa_challenge_path: "/users/mfa-challenge".into(),
-            mfa_challenge_message: || "You must present your second factor to access this page.",
-            mfa_enrollment_path: "/users/settings/mfa".into(),
-            mfa_enrollment_message: || "You must set up a second factor to access this page.",
-            #[cfg(feature = "passkeys")]
-            relying_party: None,
+            clock: Clock::system(),
+            sessions: Lifetimes::default(),
+            cached_scopes: 10_000,
             #[cfg(feature = "device-bound")]
             device_bound: None,
-            argon2: Argon2Params::default(),
-            password_workers: std::thread::available_parallelism().map_or(1, usize::from),
-            password_worker_timeout: Duration::from_secs(5),
-            breach_check: None,
-            body_timeout: Duration::from_secs(30),
-            trusted_proxies: Vec::new(),
-            cached_scopes: 10_000,
+            cookies: CookieSettings::of(app),
+            pages: Pages::default(),
+            passwords: PasswordSettings::default(),
+            login_methods: LoginMethods::default(),
+            second_factors: SecondFactors::of(app),
+            links: LinkLifetimes::default(),
+            #[cfg(feature = "api-tokens")]
+            bearer_tokens: BearerTokens::of(app),
+            #[cfg(feature = "oauth-server")]
+            oauth_server: None,
+            requests: RequestSettings::default(),
             #[cfg(feature = "live")]
-            live_connections: LiveLimit::default(),
-            #[cfg(feature = "live")]
-            live_without_database: 5 * MINUTE,
-            audit_retention: Some(365 * DAY),
-            purge_interval: Some(60 * MINUTE),
-            clock: Clock::system(),
+            live: LiveSettings::default(),
+            purge_interval: Some(Duration::from_mins(60)),
+            audit_retention: Some(Duration::from_hours(365 * 24)),
         }
     }
 
@@ -185,450 +131,6 @@ impl Config {
     #[must_use]
     pub fn older_secrets(mut self, secrets: impl IntoIterator<Item = SecretKeyBase>) -> Self {
         self.secrets.older = secrets.into_iter().collect();
-        self
-    }
-
-    /// Sets how long a session lasts after the login (default: 60 days). Activity doesn't extend it.
-    ///
-    /// NIST SP 800-63B-4 section 2.1.3 recommends at most 30 days at AAL1 and 24 hours at AAL2.
-    #[must_use]
-    pub fn session_ttl(mut self, ttl: Duration) -> Self {
-        self.sessions.ttl = ttl;
-        self
-    }
-
-    /// Sets how long a session that isn't remembered lasts without a request (default: no limit).
-    ///
-    /// NIST SP 800-63B-4 section 2.2.3 recommends at most one hour at AAL2.
-    #[must_use]
-    pub fn session_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.sessions.idle_timeout = timeout.into();
-        self
-    }
-
-    /// Sets the age at which a session token is reissued (default: 7 days).
-    #[must_use]
-    pub fn session_reissue_age(mut self, age: Duration) -> Self {
-        self.sessions.reissue_age = age;
-        self
-    }
-
-    /// Sets how long the old token stays valid after the reissued one was first presented (default: 1 minute). Requests
-    /// that were already on their way still have the old one.
-    #[must_use]
-    pub fn reissue_grace(mut self, grace: Duration) -> Self {
-        self.reissue_grace = grace;
-        self
-    }
-
-    /// Sets how long an authentication counts as recent (default: 20 minutes).
-    #[must_use]
-    pub fn sudo_ttl(mut self, ttl: Duration) -> Self {
-        self.sudo_ttl = ttl;
-        self
-    }
-
-    /// Sets the lifetime of a link that confirms an email address (default: 24 hours).
-    #[must_use]
-    pub fn confirm_ttl(mut self, ttl: Duration) -> Self {
-        self.confirm_ttl = ttl;
-        self
-    }
-
-    /// Sets the lifetime of a link that resets a password (default: 60 minutes).
-    ///
-    /// NIST SP 800-63B-4 section 4.2.1.2 allows at most 24 hours for a secret that is sent by email.
-    #[must_use]
-    pub fn reset_ttl(mut self, ttl: Duration) -> Self {
-        self.reset_ttl = ttl;
-        self
-    }
-
-    /// Sets the lifetime of a login link (default: 15 minutes).
-    #[must_use]
-    pub fn login_link_ttl(mut self, ttl: Duration) -> Self {
-        self.login_link_ttl = ttl;
-        self
-    }
-
-    /// Sets whether users can log in with a link that is sent by email (default: no). Then every user has a way to log
-    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastLoginMethod) is
-    /// refused to users without a password.
-    #[must_use]
-    pub fn login_links(mut self, on: bool) -> Self {
-        self.login_links = on;
-        self
-    }
-
-    /// Sets the names of the providers that users can log in with (default: none), such as `google`. Only accounts at
-    /// these count as a way to log in when a user removes another one.
-    ///
-    /// ```
-    /// # use sigra::{Config, SecretKeyBase};
-    /// let config = Config::new("my_app", SecretKeyBase::generate()?).login_providers(["google", "corp"]);
-    /// # Ok::<(), sigra::Error>(())
-    /// ```
-    #[cfg(feature = "oauth")]
-    #[must_use]
-    pub fn login_providers<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
-        self.login_providers = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
-        self
-    }
-
-    /// Sets the lifetime of a link that changes an email address (default: 24 hours).
-    #[must_use]
-    pub fn change_email_ttl(mut self, ttl: Duration) -> Self {
-        self.change_email_ttl = ttl;
-        self
-    }
-
-    /// Sets the lifetime of a link that [recovers an account](crate::Recovery::recover_in) (default: 7 days).
-    #[must_use]
-    pub fn recovery_ttl(mut self, ttl: Duration) -> Self {
-        self.recovery_ttl = ttl;
-        self
-    }
-
-    /// Sets how long a second factor can be pending after a login (default: 10 minutes).
-    #[must_use]
-    pub fn mfa_challenge_ttl(mut self, ttl: Duration) -> Self {
-        self.sessions.challenge_ttl = ttl;
-        self
-    }
-
-    /// Sets how long a trusted browser skips the second factor (default: 30 days).
-    #[must_use]
-    pub fn mfa_trust_ttl(mut self, ttl: Duration) -> Self {
-        self.cookies.mfa_trust_ttl = ttl;
-        self
-    }
-
-    /// Sets the maximum number of passkeys for each user (default: 10).
-    #[cfg(feature = "passkeys")]
-    #[must_use]
-    pub fn passkeys_per_user(mut self, max: usize) -> Self {
-        self.passkeys_per_user = max;
-        self
-    }
-
-    /// Sets all permissions that bearer tokens can have (default: none). Each route names those that it requires, in
-    /// its handler's arguments.
-    ///
-    /// ```
-    /// # use sigra::{Config, Permission, SecretKeyBase, bearer::PermissionList};
-    /// struct ReadProjects;
-    ///
-    /// impl Permission for ReadProjects {
-    ///     const NAME: &'static str = "projects:read";
-    ///     const DESCRIPTION: &'static str = "See your projects";
-    /// }
-    ///
-    /// let config = Config::new("my_app", SecretKeyBase::generate()?)
-    ///     .permissions(PermissionList::new().with::<ReadProjects>());
-    /// # Ok::<(), sigra::Error>(())
-    /// ```
-    #[cfg(feature = "api-tokens")]
-    #[must_use]
-    pub fn permissions(mut self, permissions: PermissionList) -> Self {
-        self.permissions = permissions;
-        self
-    }
-
-    /// Sets the maximum number of personal access tokens for each user, without expired ones (default: 50).
-    #[cfg(feature = "api-tokens")]
-    #[must_use]
-    pub fn api_tokens_per_user(mut self, max: usize) -> Self {
-        self.api_tokens_per_user = max;
-        self
-    }
-
-    /// Sets the prefix of bearer tokens, such as `my_app` for `my_app_pat_…` (default: the name passed to
-    /// [`new`](Self::new)). It is also the realm in `WWW-Authenticate`. Tokens with another prefix are refused, so set
-    /// it before you rename an application.
-    #[cfg(feature = "api-tokens")]
-    #[must_use]
-    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.token_prefix = prefix.into();
-        self
-    }
-
-    /// Sets the URL of the metadata that says where clients get tokens (RFC 9728; default: none). A request without a
-    /// valid token gets it in `WWW-Authenticate`.
-    #[cfg(feature = "api-tokens")]
-    #[must_use]
-    pub fn resource_metadata(mut self, url: impl Into<Option<String>>) -> Self {
-        self.resource_metadata = url.into();
-        self
-    }
-
-    /// Sets the clients of the [OAuth server](crate::oauth_server), and how long their tokens are valid (default: none, so
-    /// the server is off).
-    #[cfg(feature = "oauth-server")]
-    #[must_use]
-    pub fn oauth_server(mut self, server: impl Into<Option<AuthorizationServer>>) -> Self {
-        self.oauth_server = server.into();
-        self
-    }
-
-    /// Sets the name that authenticator apps show for the application (default: the name passed to
-    /// [`new`](Self::new)).
-    #[must_use]
-    pub fn mfa_issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.mfa_issuer = issuer.into();
-        self
-    }
-
-    /// Sets name, path and `SameSite` of the cookie of a trusted browser (default name: `_<app>_mfa_trust`). The cookie
-    /// logs nobody in.
-    #[must_use]
-    pub fn mfa_trust_cookie(mut self, options: CookieOptions) -> Self {
-        self.cookies.mfa_trust = options;
-        self
-    }
-
-    /// Sets the page that asks for a pending second factor (default: `/users/mfa-challenge`), and the flash message
-    /// that it shows.
-    #[must_use]
-    pub fn mfa_challenge_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
-        self.mfa_challenge_path = path.into();
-        self.mfa_challenge_message = message;
-        self
-    }
-
-    /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
-    /// `/users/settings/mfa`), and the flash message that it shows.
-    #[must_use]
-    pub fn mfa_enrollment_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
-        self.mfa_enrollment_path = path.into();
-        self.mfa_enrollment_message = message;
-        self
-    }
-
-    /// Sets the WebAuthn relying party: the domain and the origin of passkeys (default: none, so passkeys are off).
-    #[cfg(feature = "passkeys")]
-    #[must_use]
-    pub fn relying_party(mut self, relying_party: impl Into<Option<RelyingParty>>) -> Self {
-        self.relying_party = relying_party.into();
-        self
-    }
-
-    /// Binds sessions to the [devices](crate::device_bound) they begin on, over HTTPS and in browsers that support it
-    /// (default: none, so no session is bound, and bound ones are used like any other).
-    #[cfg(feature = "device-bound")]
-    #[must_use]
-    pub fn device_bound(mut self, device_bound: impl Into<Option<DeviceBound>>) -> Self {
-        self.device_bound = device_bound.into();
-        self
-    }
-
-    /// Sets name, path and `SameSite` of the bound cookie, which browsers renew with the key of the device (default
-    /// name: `_<app>_binding`). The cookie logs nobody in.
-    #[cfg(feature = "device-bound")]
-    #[must_use]
-    pub fn binding_cookie(mut self, options: CookieOptions) -> Self {
-        self.cookies.binding = options;
-        self
-    }
-
-    /// Turns the rate limits of accounts and IP addresses on or off (default: on). Turn them off only in tests and
-    /// development: without limits, passwords can be guessed.
-    #[must_use]
-    pub fn rate_limits(mut self, on: bool) -> Self {
-        self.rate_limits = on;
-        self
-    }
-
-    /// Sets how many requests an IP address can send to the pages of accounts (default: 100, then one per second).
-    #[must_use]
-    pub fn address_limit(mut self, limit: AddressLimit) -> Self {
-        self.address_limit = limit;
-        self
-    }
-
-    /// Sets name, path and `SameSite` of the cookie of a known browser (default name: `_<app>_device`). The cookie logs
-    /// nobody in.
-    #[must_use]
-    pub fn device_cookie(mut self, options: CookieOptions) -> Self {
-        self.cookies.device = options;
-        self
-    }
-
-    /// Sets name, path and `SameSite` of the cookie session (default name: `_<app>_key`).
-    #[must_use]
-    pub fn session_cookie(mut self, options: CookieOptions) -> Self {
-        self.cookies.session = options;
-        self
-    }
-
-    /// Sets name, path and `SameSite` of the remember-me cookie (default name: `_<app>_web_user_remember_me`).
-    #[must_use]
-    pub fn remember_me_cookie(mut self, options: CookieOptions) -> Self {
-        self.cookies.remember_me = options;
-        self
-    }
-
-    /// Sets whether cookies are `Secure` (default: no). Turn it on wherever there is TLS.
-    ///
-    /// The names of `Secure` cookies begin with `__Host-` or, with a [cookie domain](Self::cookie_domain) or a path
-    /// other than `/`, with `__Secure-` (RFC 6265bis section 4.1.3). A [predictable](SecretKeyBase::is_predictable)
-    /// secret is then refused.
-    #[must_use]
-    pub fn secure_cookies(mut self, secure: bool) -> Self {
-        self.cookies.secure = secure;
-        self
-    }
-
-    /// Sets the `Domain` of the cookies, to share a login among subdomains (default: none, this host only).
-    #[must_use]
-    pub fn cookie_domain(mut self, domain: impl Into<Option<String>>) -> Self {
-        self.cookies.domain = domain.into().map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
-        self
-    }
-
-    /// Sets the entries of the cookie session that survive a login or a renewal, besides the path to return to
-    /// (default: none).
-    #[must_use]
-    pub fn survives_renewal<T: Into<String>>(mut self, entries: impl IntoIterator<Item = T>) -> Self {
-        self.survives_renewal = entries.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Sets the login page (default: `/users/log-in`), and the flash message for visitors who are redirected to it.
-    ///
-    /// The message is a function that is called within the request, so that it can be in the language of the visitor.
-    ///
-    /// ```
-    /// # fn configure(config: sigra::Config) -> sigra::Config {
-    /// config.login_page("/log-in", || "Log in to continue.")
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn login_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
-        self.login_path = path.into();
-        self.login_message = message;
-        self
-    }
-
-    /// Sets the page where users reauthenticate (default: `/users/sudo`), and the flash message for users who are
-    /// redirected to it because their authentication is no longer recent.
-    #[must_use]
-    pub fn sudo_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
-        self.sudo_path = path.into();
-        self.sudo_message = message;
-        self
-    }
-
-    /// Sets the flash message for a user who submitted a form after sudo mode had expired. Once they have
-    /// reauthenticated, they return to [the form's page](crate::scope::FormPage).
-    #[must_use]
-    pub fn sudo_form_message(mut self, message: fn() -> &'static str) -> Self {
-        self.sudo_form_message = message;
-        self
-    }
-
-    /// Sets the cost of a password hash (default: OWASP's first choice for Argon2id).
-    #[must_use]
-    pub fn argon2(mut self, params: Argon2Params) -> Self {
-        self.argon2 = params;
-        self
-    }
-
-    /// Sets how many passwords are hashed at the same time (default: one for each core). Each takes
-    /// [`Argon2Params::memory_kib`] of memory.
-    #[must_use]
-    pub fn password_workers(mut self, workers: usize) -> Self {
-        self.password_workers = workers;
-        self
-    }
-
-    /// Sets the service that checks whether a new password leaked in a breach (default: none). See
-    /// [`Sigra::check_breached`](crate::Sigra::check_breached).
-    #[must_use]
-    pub fn breach_check(mut self, check: impl Into<Option<BreachCheck>>) -> Self {
-        self.breach_check = check.into();
-        self
-    }
-
-    /// Sets how long the body of an unsafe request can stall before reading it fails (default: 30 seconds).
-    ///
-    /// Such a request runs to its end [even if its client disconnects](crate::scope::FetchCurrentScopeLayer), so a body
-    /// that never ends would keep it running forever.
-    #[must_use]
-    pub fn body_timeout(mut self, patience: Duration) -> Self {
-        self.body_timeout = patience;
-        self
-    }
-
-    /// Sets how long a login waits for a free password worker before it gets a 503 (default: 5 seconds).
-    #[must_use]
-    pub fn password_worker_timeout(mut self, wait: Duration) -> Self {
-        self.password_worker_timeout = wait;
-        self
-    }
-
-    /// Sets the networks whose `X-Forwarded-For` is trusted (default: none, the header is ignored).
-    ///
-    /// A network that contains a large part of the internet is refused, because clients could then choose their own IP
-    /// address.
-    #[must_use]
-    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
-        self.trusted_proxies = networks.into_iter().collect();
-        self
-    }
-
-    /// Sets the origins, such as `https://app.example.com`, that can send unsafe requests and open live connections,
-    /// besides the application's own (default: none). Origins of an app's web view are allowed too, such as
-    /// `capacitor://localhost` or `tauri://localhost`.
-    #[must_use]
-    pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
-        self.cookies.trusted_origins = origins.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Sets how many scopes are kept in memory between requests (default: 10,000). With 0, every request queries the
-    /// database. A scope takes about a kilobyte, plus what the host's user holds.
-    ///
-    /// A revoked session is never served from the cache: see [`scope`](crate::scope#the-cache).
-    #[must_use]
-    pub fn cached_scopes(mut self, scopes: usize) -> Self {
-        self.cached_scopes = scopes;
-        self
-    }
-
-    /// Sets how long the events of the [audit trail](crate::audit) are kept (default: a year). `None` keeps them
-    /// forever. They have IP addresses and browsers, which are personal data.
-    #[must_use]
-    pub fn audit_retention(mut self, retention: impl Into<Option<Duration>>) -> Self {
-        self.audit_retention = retention.into();
-        self
-    }
-
-    /// Sets how many live connections a session and a user can have at the same time, in each process (default: 50 and
-    /// 200). Further ones get a 429.
-    #[cfg(feature = "live")]
-    #[must_use]
-    pub fn live_connections(mut self, limit: LiveLimit) -> Self {
-        self.live_connections = limit;
-        self
-    }
-
-    /// Sets how long live connections stay open while the database is unreachable, so that nobody knows whether their
-    /// sessions still exist (default: 5 minutes).
-    #[cfg(feature = "live")]
-    #[must_use]
-    pub fn live_without_database(mut self, limit: Duration) -> Self {
-        self.live_without_database = limit;
-        self
-    }
-
-    /// Sets how often expired rows are purged in the background (default: an hour, plus or minus half of it). `None`
-    /// turns that off.
-    ///
-    /// The layer [`fetch_current_scope`](crate::Sigra::fetch_current_scope) starts the purge. A host that serves no
-    /// request through the layer must call [`purge_expired`](crate::Housekeeping::purge_expired) itself.
-    #[must_use]
-    pub fn purge_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.purge_interval = interval.into();
         self
     }
 
@@ -658,144 +160,524 @@ impl Config {
     ///
     /// [`ConfigError`], in one sentence that names the setting and how to fix it.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (setting, duration) in [
-            ("session_ttl", Some(self.sessions.ttl)),
-            ("session_idle_timeout", self.sessions.idle_timeout),
-            ("session_reissue_age", Some(self.sessions.reissue_age)),
-            ("reissue_grace", Some(self.reissue_grace)),
-            ("sudo_ttl", Some(self.sudo_ttl)),
-            ("confirm_ttl", Some(self.confirm_ttl)),
-            ("reset_ttl", Some(self.reset_ttl)),
-            ("login_link_ttl", Some(self.login_link_ttl)),
-            ("change_email_ttl", Some(self.change_email_ttl)),
-            ("recovery_ttl", Some(self.recovery_ttl)),
-            ("mfa_challenge_ttl", Some(self.sessions.challenge_ttl)),
-            ("mfa_trust_ttl", Some(self.cookies.mfa_trust_ttl)),
-        ] {
-            check_duration(setting, duration)?;
-        }
-        for (setting, duration) in
-            [("password_worker_timeout", self.password_worker_timeout), ("body_timeout", self.body_timeout)]
-        {
-            if duration > LONGEST {
-                return Err(ConfigError::Duration(setting));
-            }
-        }
-        if self.purge_interval.is_some_and(|interval| interval.is_zero() || interval > LONGEST) {
-            return Err(ConfigError::Duration("purge_interval"));
-        }
-        if self.cookies.secure && self.secrets.newest.is_predictable() {
-            return Err(ConfigError::PredictableSecret);
-        }
-        if let Some(network) = self.trusted_proxies.iter().find(|network| is_everybody(network)) {
-            return Err(ConfigError::TrustsEverybody(*network));
-        }
-        if let Some(domain) = &self.cookies.domain {
-            check_cookie_domain(domain)?;
-        }
-        let CookieSettings { session, remember_me, device, mfa_trust, oauth, binding, .. } = &self.cookies;
-        let cookies = [session, remember_me, device, mfa_trust, oauth, binding];
-        for (at, cookie) in cookies.into_iter().enumerate() {
-            cookie.check(self.cookies.secure)?;
-            if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {
-                return Err(ConfigError::SameCookieName(cookie.name.clone().into_owned()));
-            }
-        }
-        if !(1..=MAX_PASSWORD_WORKERS).contains(&self.password_workers) {
-            return Err(ConfigError::PasswordWorkers(self.password_workers));
-        }
-        if self.cached_scopes > MAX_CACHED_SCOPES {
-            return Err(ConfigError::CachedScopes(self.cached_scopes));
-        }
-        #[cfg(feature = "api-tokens")]
-        self.check_bearer_tokens()?;
-        #[cfg(feature = "oauth-server")]
-        if let Some(server) = &self.oauth_server {
-            server.check()?;
-            for (setting, duration) in server.durations() {
-                check_duration(setting, Some(duration))?;
-            }
-        }
-        self.argon2.to_argon2().map(drop)?;
-        #[cfg(feature = "passkeys")]
-        self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
+        self.check_secrets()?;
+        self.sessions.check()?;
+        self.check_cached_scopes()?;
         #[cfg(feature = "device-bound")]
-        if let Some(device_bound) = &self.device_bound {
-            check_duration("device_bound", Some(device_bound.ttl))?;
-            device_bound.check()?;
-            if !self.cookies.secure {
-                return Err(ConfigError::BindingNotSecure);
-            }
+        self.check_device_bound()?;
+        self.cookies.check()?;
+        self.passwords.check()?;
+        #[cfg(feature = "passkeys")]
+        self.login_methods.check()?;
+        self.second_factors.check()?;
+        self.links.check()?;
+        #[cfg(feature = "api-tokens")]
+        self.bearer_tokens.check()?;
+        #[cfg(feature = "oauth-server")]
+        self.oauth_server.as_ref().map_or(Ok(()), AuthorizationServer::check)?;
+        self.requests.check()?;
+        self.check_purge_interval()
+    }
+
+    fn check_secrets(&self) -> Result<(), ConfigError> {
+        match self.cookies.secure && self.secrets.newest.is_predictable() {
+            true => Err(ConfigError::PredictableSecret),
+            false => Ok(()),
         }
-        OwnOrigins::new(&self.cookies.trusted_origins).map(drop)
+    }
+
+    fn check_cached_scopes(&self) -> Result<(), ConfigError> {
+        match self.cached_scopes {
+            0..=MAX_CACHED_SCOPES => Ok(()),
+            scopes => Err(ConfigError::CachedScopes(scopes)),
+        }
+    }
+
+    #[cfg(feature = "device-bound")]
+    fn check_device_bound(&self) -> Result<(), ConfigError> {
+        match &self.device_bound {
+            Some(_) if !self.cookies.secure => Err(ConfigError::BindingNotSecure),
+            Some(device_bound) => device_bound.check(),
+            None => Ok(()),
+        }
+    }
+
+    fn check_purge_interval(&self) -> Result<(), ConfigError> {
+        match self.purge_interval {
+            Some(interval) if interval.is_zero() || interval > MAX_DURATION => {
+                Err(ConfigError::Duration("purge_interval"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
+/// Sessions.
+impl Config {
+    /// Sets how long a session lasts after the login (default: 60 days). Activity doesn't extend it.
+    ///
+    /// NIST SP 800-63B-4 section 2.1.3 recommends at most 30 days at AAL1 and 24 hours at AAL2.
+    #[must_use]
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.sessions.ttl = ttl;
+        self
+    }
+
+    /// Sets how long a session that isn't remembered lasts without a request (default: no limit).
+    ///
+    /// NIST SP 800-63B-4 section 2.2.3 recommends at most one hour at AAL2.
+    #[must_use]
+    pub fn session_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.sessions.idle_timeout = timeout.into();
+        self
+    }
+
+    /// Sets the age at which a session token is reissued (default: 7 days).
+    #[must_use]
+    pub fn session_reissue_age(mut self, age: Duration) -> Self {
+        self.sessions.reissue_age = age;
+        self
+    }
+
+    /// Sets how long the old token stays valid after the reissued one was first presented (default: 1 minute). Requests
+    /// that were already on their way still have the old one.
+    #[must_use]
+    pub fn reissue_grace(mut self, grace: Duration) -> Self {
+        self.sessions.reissue_grace = grace;
+        self
+    }
+
+    /// Sets how long an authentication counts as recent (default: 20 minutes).
+    #[must_use]
+    pub fn sudo_ttl(mut self, ttl: Duration) -> Self {
+        self.sessions.sudo_ttl = ttl;
+        self
+    }
+
+    /// Sets how many scopes are kept in memory between requests (default: 10,000). With 0, every request queries the
+    /// database. A scope takes about a kilobyte, plus what the host's user holds.
+    ///
+    /// A revoked session is never served from the cache: see [`scope`](crate::scope#the-cache).
+    #[must_use]
+    pub fn cached_scopes(mut self, scopes: usize) -> Self {
+        self.cached_scopes = scopes;
+        self
+    }
+
+    /// Binds sessions to the [devices](crate::device_bound) they begin on, over HTTPS and in browsers that support it
+    /// (default: none, so no session is bound, and bound ones are used like any other).
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn device_bound(mut self, device_bound: impl Into<Option<DeviceBound>>) -> Self {
+        self.device_bound = device_bound.into();
+        self
+    }
+}
+
+/// Cookies.
+impl Config {
+    /// Sets whether cookies are `Secure` (default: no). Turn it on wherever there is TLS.
+    ///
+    /// The names of `Secure` cookies begin with `__Host-` or, with a [cookie domain](Self::cookie_domain) or a path
+    /// other than `/`, with `__Secure-` (RFC 6265bis section 4.1.3). A [predictable](SecretKeyBase::is_predictable)
+    /// secret is then refused.
+    #[must_use]
+    pub fn secure_cookies(mut self, secure: bool) -> Self {
+        self.cookies.secure = secure;
+        self
+    }
+
+    /// Sets the `Domain` of the cookies, to share a login among subdomains (default: none, this host only).
+    #[must_use]
+    pub fn cookie_domain(mut self, domain: impl Into<Option<String>>) -> Self {
+        self.cookies.domain = domain.into().map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
+        self
+    }
+
+    /// Sets name, path and `SameSite` of the cookie session (default name: `_<app>_key`).
+    #[must_use]
+    pub fn session_cookie(mut self, options: CookieOptions) -> Self {
+        self.cookies.session = options;
+        self
+    }
+
+    /// Sets name, path and `SameSite` of the remember-me cookie (default name: `_<app>_web_user_remember_me`).
+    #[must_use]
+    pub fn remember_me_cookie(mut self, options: CookieOptions) -> Self {
+        self.cookies.remember_me = options;
+        self
+    }
+
+    /// Sets name, path and `SameSite` of the cookie of a known browser (default name: `_<app>_device`). The cookie logs
+    /// nobody in.
+    #[must_use]
+    pub fn device_cookie(mut self, options: CookieOptions) -> Self {
+        self.cookies.device = options;
+        self
+    }
+
+    /// Sets name, path and `SameSite` of the cookie of a trusted browser (default name: `_<app>_mfa_trust`). The cookie
+    /// logs nobody in.
+    #[must_use]
+    pub fn mfa_trust_cookie(mut self, options: CookieOptions) -> Self {
+        self.cookies.mfa_trust = options;
+        self
+    }
+
+    /// Sets name, path and `SameSite` of the bound cookie, which browsers renew with the key of the device (default
+    /// name: `_<app>_binding`). The cookie logs nobody in.
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn binding_cookie(mut self, options: CookieOptions) -> Self {
+        self.cookies.binding = options;
+        self
+    }
+
+    /// Sets the entries of the cookie session that survive a login or a renewal, besides the path to return to
+    /// (default: none).
+    #[must_use]
+    pub fn survives_renewal<T: Into<String>>(mut self, entries: impl IntoIterator<Item = T>) -> Self {
+        self.cookies.survives_renewal = entries.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+/// Pages.
+impl Config {
+    /// Sets the login page (default: `/users/log-in`), and the flash message for visitors who are redirected to it.
+    ///
+    /// The message is a function that is called within the request, so that it can be in the language of the visitor.
+    ///
+    /// ```
+    /// # fn configure(config: sigra::Config) -> sigra::Config {
+    /// config.login_page("/log-in", || "Log in to continue.")
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn login_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+        self.pages.login = Page::new(path, message);
+        self
+    }
+
+    /// Sets the page where users reauthenticate (default: `/users/sudo`), and the flash message for users who are
+    /// redirected to it because their authentication is no longer recent.
+    #[must_use]
+    pub fn sudo_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+        self.pages.sudo = Page::new(path, message);
+        self
+    }
+
+    /// Sets the flash message for a user who submitted a form after sudo mode had expired. Once they have
+    /// reauthenticated, they return to [the form's page](crate::scope::FormPage).
+    #[must_use]
+    pub fn sudo_form_message(mut self, message: fn() -> &'static str) -> Self {
+        self.pages.sudo_form_message = message;
+        self
+    }
+
+    /// Sets the page that asks for a pending second factor (default: `/users/mfa-challenge`), and the flash message
+    /// that it shows.
+    #[must_use]
+    pub fn mfa_challenge_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+        self.pages.mfa_challenge = Page::new(path, message);
+        self
+    }
+
+    /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
+    /// `/users/settings/mfa`), and the flash message that it shows.
+    #[must_use]
+    pub fn mfa_enrollment_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+        self.pages.mfa_enrollment = Page::new(path, message);
+        self
+    }
+}
+
+/// Passwords.
+impl Config {
+    /// Sets the cost of a password hash (default: OWASP's first choice for Argon2id).
+    #[must_use]
+    pub fn argon2(mut self, params: Argon2Params) -> Self {
+        self.passwords.argon2 = params;
+        self
+    }
+
+    /// Sets how many passwords are hashed at the same time (default: one for each core). Each takes
+    /// [`Argon2Params::memory_kib`] of memory.
+    #[must_use]
+    pub fn password_workers(mut self, workers: usize) -> Self {
+        self.passwords.workers = workers;
+        self
+    }
+
+    /// Sets how long a login waits for a free password worker before it gets a 503 (default: 5 seconds).
+    #[must_use]
+    pub fn password_worker_timeout(mut self, wait: Duration) -> Self {
+        self.passwords.worker_timeout = wait;
+        self
+    }
+
+    /// Sets the service that checks whether a new password leaked in a breach (default: none). See
+    /// [`Sigra::check_breached`](crate::Sigra::check_breached).
+    #[must_use]
+    pub fn breach_check(mut self, check: impl Into<Option<BreachCheck>>) -> Self {
+        self.passwords.breach_check = check.into();
+        self
+    }
+}
+
+/// Other ways to log in.
+impl Config {
+    /// Sets whether users can log in with a link that is sent by email (default: no). Then every user has a way to log
+    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastLoginMethod) is
+    /// refused to users without a password.
+    #[must_use]
+    pub fn login_links(mut self, on: bool) -> Self {
+        self.login_methods.links = on;
+        self
+    }
+
+    /// Sets the names of the providers that users can log in with (default: none), such as `google`. Only accounts at
+    /// these count as a way to log in when a user removes another one.
+    ///
+    /// ```
+    /// # use sigra::{Config, SecretKeyBase};
+    /// let config = Config::new("my_app", SecretKeyBase::generate()?).login_providers(["google", "corp"]);
+    /// # Ok::<(), sigra::Error>(())
+    /// ```
+    #[cfg(feature = "oauth")]
+    #[must_use]
+    pub fn login_providers<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.login_methods.providers = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Sets the WebAuthn relying party: the domain and the origin of passkeys (default: none, so passkeys are off).
+    #[cfg(feature = "passkeys")]
+    #[must_use]
+    pub fn relying_party(mut self, relying_party: impl Into<Option<RelyingParty>>) -> Self {
+        self.login_methods.relying_party = relying_party.into();
+        self
+    }
+
+    /// Sets the maximum number of passkeys for each user (default: 10).
+    #[cfg(feature = "passkeys")]
+    #[must_use]
+    pub fn passkeys_per_user(mut self, max: usize) -> Self {
+        self.login_methods.passkeys_per_user = max;
+        self
+    }
+}
+
+/// Second factors.
+impl Config {
+    /// Sets the name that authenticator apps show for the application (default: the name passed to
+    /// [`new`](Self::new)).
+    #[must_use]
+    pub fn mfa_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.second_factors.issuer = issuer.into();
+        self
+    }
+
+    /// Sets how long a second factor can be pending after a login (default: 10 minutes).
+    #[must_use]
+    pub fn mfa_challenge_ttl(mut self, ttl: Duration) -> Self {
+        self.sessions.challenge_ttl = ttl;
+        self
+    }
+
+    /// Sets how long a trusted browser skips the second factor (default: 30 days).
+    #[must_use]
+    pub fn mfa_trust_ttl(mut self, ttl: Duration) -> Self {
+        self.second_factors.trust_ttl = ttl;
+        self
+    }
+}
+
+/// Links in emails.
+impl Config {
+    /// Sets the lifetime of a link that confirms an email address (default: 24 hours).
+    #[must_use]
+    pub fn confirm_ttl(mut self, ttl: Duration) -> Self {
+        self.links.confirm = ttl;
+        self
+    }
+
+    /// Sets the lifetime of a link that resets a password (default: 60 minutes).
+    ///
+    /// NIST SP 800-63B-4 section 4.2.1.2 allows at most 24 hours for a secret that is sent by email.
+    #[must_use]
+    pub fn reset_ttl(mut self, ttl: Duration) -> Self {
+        self.links.reset = ttl;
+        self
+    }
+
+    /// Sets the lifetime of a login link (default: 15 minutes).
+    #[must_use]
+    pub fn login_link_ttl(mut self, ttl: Duration) -> Self {
+        self.links.login = ttl;
+        self
+    }
+
+    /// Sets the lifetime of a link that changes an email address (default: 24 hours).
+    #[must_use]
+    pub fn change_email_ttl(mut self, ttl: Duration) -> Self {
+        self.links.change_email = ttl;
+        self
+    }
+
+    /// Sets the lifetime of a link that [recovers an account](crate::Recovery::recover_in) (default: 7 days).
+    #[must_use]
+    pub fn recovery_ttl(mut self, ttl: Duration) -> Self {
+        self.links.recovery = ttl;
+        self
+    }
+}
+
+/// Bearer tokens.
 #[cfg(feature = "api-tokens")]
 impl Config {
-    fn check_bearer_tokens(&self) -> Result<(), ConfigError> {
-        let prefix = &self.token_prefix;
-        let is_prefix = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_prefix || !(1..=MAX_TOKEN_PREFIX).contains(&prefix.len()) {
-            return Err(ConfigError::TokenPrefix(prefix.clone()));
-        }
-        if let Some(url) = &self.resource_metadata
-            && !url.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-        {
-            return Err(ConfigError::ResourceMetadata(url.clone()));
-        }
-        self.permissions.check().map_err(|bad| match bad {
-            BadList::Name(name) => ConfigError::PermissionName(name),
-            BadList::Twice(name) => ConfigError::SamePermission(name),
-        })
+    /// Sets all permissions that bearer tokens can have (default: none). Each route names those that it requires, in
+    /// its handler's arguments.
+    ///
+    /// ```
+    /// # use sigra::{Config, Permission, SecretKeyBase, bearer::PermissionList};
+    /// struct ReadProjects;
+    ///
+    /// impl Permission for ReadProjects {
+    ///     const NAME: &'static str = "projects:read";
+    ///     const DESCRIPTION: &'static str = "See your projects";
+    /// }
+    ///
+    /// let config = Config::new("my_app", SecretKeyBase::generate()?)
+    ///     .permissions(PermissionList::new().with::<ReadProjects>());
+    /// # Ok::<(), sigra::Error>(())
+    /// ```
+    #[must_use]
+    pub fn permissions(mut self, permissions: PermissionList) -> Self {
+        self.bearer_tokens.permissions = permissions;
+        self
+    }
+
+    /// Sets the prefix of bearer tokens, such as `my_app` for `my_app_pat_…` (default: the name passed to
+    /// [`new`](Self::new)). It is also the realm in `WWW-Authenticate`. Tokens with another prefix are refused, so set
+    /// it before you rename an application.
+    #[must_use]
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.bearer_tokens.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the maximum number of personal access tokens for each user, without expired ones (default: 50).
+    #[must_use]
+    pub fn api_tokens_per_user(mut self, max: usize) -> Self {
+        self.bearer_tokens.per_user = max;
+        self
+    }
+
+    /// Sets the URL of the metadata that says where clients get tokens (RFC 9728; default: none). A request without a
+    /// valid token gets it in `WWW-Authenticate`.
+    #[must_use]
+    pub fn resource_metadata(mut self, url: impl Into<Option<String>>) -> Self {
+        self.bearer_tokens.resource_metadata = url.into();
+        self
+    }
+
+    /// Sets the clients of the [OAuth server](crate::oauth_server), and how long their tokens are valid (default: none, so
+    /// the server is off).
+    #[cfg(feature = "oauth-server")]
+    #[must_use]
+    pub fn oauth_server(mut self, server: impl Into<Option<AuthorizationServer>>) -> Self {
+        self.oauth_server = server.into();
+        self
     }
 }
 
-#[cfg(feature = "api-tokens")]
-const MAX_TOKEN_PREFIX: usize = 40;
+/// Requests.
+impl Config {
+    /// Sets the networks whose `X-Forwarded-For` is trusted (default: none, the header is ignored).
+    ///
+    /// A network that contains a large part of the internet is refused, because clients could then choose their own IP
+    /// address.
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.requests.trusted_proxies = networks.into_iter().collect();
+        self
+    }
 
-/// Returns the name of an application as a prefix of tokens, which a double click selects as a whole.
-#[cfg(feature = "api-tokens")]
-fn token_prefix_of(app: &str) -> String {
-    let prefix = app.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
-    let prefix: String = prefix.take(MAX_TOKEN_PREFIX).collect();
-    if prefix.is_empty() { "app".to_owned() } else { prefix }
-}
+    /// Sets the origins, such as `https://app.example.com`, that can send unsafe requests and open live connections,
+    /// besides the application's own (default: none). Origins of an app's web view are allowed too, such as
+    /// `capacitor://localhost` or `tauri://localhost`.
+    #[must_use]
+    pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
+        self.cookies.trusted_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
 
-fn check_duration(setting: &'static str, duration: Option<Duration>) -> Result<(), ConfigError> {
-    match duration {
-        Some(duration) if duration < Duration::from_secs(1) || duration > LONGEST => {
-            Err(ConfigError::Duration(setting))
-        }
-        _ => Ok(()),
+    /// Turns the rate limits of accounts and IP addresses on or off (default: on). Turn them off only in tests and
+    /// development: without limits, passwords can be guessed.
+    #[must_use]
+    pub fn rate_limits(mut self, on: bool) -> Self {
+        self.requests.rate_limits = on;
+        self
+    }
+
+    /// Sets how many requests an IP address can send to the pages of accounts (default: 100, then one per second).
+    #[must_use]
+    pub fn address_limit(mut self, limit: AddressLimit) -> Self {
+        self.requests.address_limit = limit;
+        self
+    }
+
+    /// Sets how long the body of an unsafe request can stall before reading it fails (default: 30 seconds).
+    ///
+    /// Such a request runs to its end [even if its client disconnects](crate::scope::FetchCurrentScopeLayer), so a body
+    /// that never ends would keep it running forever.
+    #[must_use]
+    pub fn body_timeout(mut self, patience: Duration) -> Self {
+        self.requests.body_timeout = patience;
+        self
     }
 }
 
-/// Returns whether a network is too wide to have only proxies.
-///
-/// Private networks have a prefix of at least 8 bits (RFC 1918) or 7 bits (RFC 4193). IPv6 contains the IPv4 addresses.
-fn is_everybody(network: &IpNet) -> bool {
-    match network {
-        IpNet::V4(network) => network.prefix_len() < 8,
-        IpNet::V6(network) if network.network().to_ipv4_mapped().is_some() => network.prefix_len() < 96 + 8,
-        IpNet::V6(network) => network.prefix_len() < 7,
+/// Live connections.
+#[cfg(feature = "live")]
+impl Config {
+    /// Sets how many live connections a session and a user can have at the same time, in each process (default: 50 and
+    /// 200). Further ones get a 429.
+    #[must_use]
+    pub fn live_connections(mut self, limit: LiveLimit) -> Self {
+        self.live.limit = limit;
+        self
+    }
+
+    /// Sets how long live connections stay open while the database is unreachable, so that nobody knows whether their
+    /// sessions still exist (default: 5 minutes).
+    #[must_use]
+    pub fn live_without_database(mut self, limit: Duration) -> Self {
+        self.live.without_database = limit;
+        self
     }
 }
 
-fn check_cookie_domain(domain: &str) -> Result<(), ConfigError> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    if domain.len() > 253 || domain.parse::<IpAddr>().is_ok() || !domain.split('.').all(label) {
-        return Err(ConfigError::CookieDomain(domain.to_owned()));
+/// Housekeeping.
+impl Config {
+    /// Sets how often expired rows are purged in the background (default: an hour, plus or minus half of it). `None`
+    /// turns that off.
+    ///
+    /// The layer [`fetch_current_scope`](crate::Sigra::fetch_current_scope) starts the purge. A host that serves no
+    /// request through the layer must call [`purge_expired`](crate::Housekeeping::purge_expired) itself.
+    #[must_use]
+    pub fn purge_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.purge_interval = interval.into();
+        self
     }
-    match psl::domain_str(domain) {
-        Some(_) => Ok(()),
-        None => Err(ConfigError::PublicSuffix(domain.to_owned())),
+
+    /// Sets how long the events of the [audit trail](crate::audit) are kept (default: a year). `None` keeps them
+    /// forever. They have IP addresses and browsers, which are personal data.
+    #[must_use]
+    pub fn audit_retention(mut self, retention: impl Into<Option<Duration>>) -> Self {
+        self.audit_retention = retention.into();
+        self
     }
 }
 
@@ -836,7 +718,7 @@ mod tests {
             error(&config().session_ttl(Duration::ZERO)),
             "`Config::session_ttl` must be between 1 second and 10 years"
         );
-        assert_eq!(config().session_ttl(LONGEST).check(), Ok(()));
+        assert_eq!(config().session_ttl(MAX_DURATION).check(), Ok(()));
         let setters: [fn(Config, Duration) -> Config; 12] = [
             Config::session_ttl,
             Config::session_reissue_age,
@@ -852,7 +734,7 @@ mod tests {
             |config, time| config.session_idle_timeout(time),
         ];
         for set in setters {
-            for time in [Duration::ZERO, LONGEST + Duration::from_secs(1), Duration::MAX] {
+            for time in [Duration::ZERO, MAX_DURATION + Duration::from_secs(1), Duration::MAX] {
                 assert!(error(&set(config(), time)).ends_with("must be between 1 second and 10 years"));
             }
         }
@@ -926,7 +808,7 @@ mod tests {
         for bad in ["", "my-app", "a b", "é", &"a".repeat(41)] {
             assert!(error(&config().token_prefix(bad)).contains("can't be the prefix of tokens"), "{bad}");
         }
-        let named = |app: &str| Config::new(app, SecretKeyBase::generate().expect("randomness")).token_prefix;
+        let named = |app: &str| Config::new(app, SecretKeyBase::generate().expect("randomness")).bearer_tokens.prefix;
         assert_eq!([named("my-app"), named("Shop.é"), named("")], ["my_app", "Shop__", "app"]);
         assert!(error(&config().resource_metadata("https://a\" b".to_owned())).contains("Config::resource_metadata"));
     }

@@ -170,11 +170,11 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         let config = &self.sigra.parts.config;
         match context {
             Context::Session => None,
-            Context::Confirm => Some(config.confirm_ttl),
-            Context::ResetPassword => Some(config.reset_ttl),
-            Context::Login => Some(config.login_link_ttl),
-            Context::ChangeEmail(_) => Some(config.change_email_ttl),
-            Context::Recovery => Some(config.recovery_ttl),
+            Context::Confirm => Some(config.links.confirm),
+            Context::ResetPassword => Some(config.links.reset),
+            Context::Login => Some(config.links.login),
+            Context::ChangeEmail(_) => Some(config.links.change_email),
+            Context::Recovery => Some(config.links.recovery),
         }
     }
 
@@ -182,7 +182,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// doesn't depend on the clocks of servers.
     async fn after_recovery_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        let good = Window::of(self.sigra.parts.config.recovery_ttl, self.sigra.now());
+        let good = Window::of(self.sigra.parts.config.links.recovery, self.sigra.now());
         let newest = store::email_tokens::newest_recovery_token::<U>(conn, user, good).await?;
         let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
         Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))

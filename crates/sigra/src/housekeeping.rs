@@ -112,13 +112,13 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     /// Returns after which time each kind of row of `users_tokens` expires, and what deletes expired ones.
     fn tokens(self) -> [(Duration, Purge<U>); 6] {
         let config = &self.sigra.parts.config;
-        let mailed = [config.confirm_ttl, config.reset_ttl, config.login_link_ttl, config.change_email_ttl];
+        let mailed = [config.links.confirm, config.links.reset, config.links.login, config.links.change_email];
         tables![
             config.sessions.ttl => sessions::purge,
             mailed.into_iter().max().unwrap_or_default() => email_tokens::purge,
-            config.recovery_ttl => email_tokens::purge_recovery_tokens,
+            config.links.recovery => email_tokens::purge_recovery_tokens,
             config.sessions.challenge_ttl => sessions::purge_pending,
-            config.cookies.mfa_trust_ttl => browsers::purge_trusted,
+            config.second_factors.trust_ttl => browsers::purge_trusted,
             KNOWN_BROWSER_TTL => browsers::purge_known,
         ]
     }

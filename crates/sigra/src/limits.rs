@@ -98,7 +98,7 @@ impl<U: AuthUser> Limits<'_, U> {
         purpose: &str,
         account: &str,
     ) -> Result<(), Error> {
-        match self.sigra.parts.config.rate_limits {
+        match self.sigra.parts.config.requests.rate_limits {
             true => self.attempt(conn, limit, &self.key(&[purpose, account])).await,
             false => Ok(()),
         }
@@ -156,7 +156,7 @@ impl<U: AuthUser> Limits<'_, U> {
         user: Option<&U::Id>,
         attempt: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        if !self.sigra.parts.config.rate_limits {
+        if !self.sigra.parts.config.requests.rate_limits {
             return attempt.await;
         }
         let known = self.sigra.known_browser(session, user).await?;
@@ -203,7 +203,7 @@ impl<U: AuthUser> Limits<'_, U> {
     /// Counts an answer to a challenge, across all sessions of the user. A browser in which they presented a second
     /// factor before has its own count.
     pub(crate) async fn check_second_factor(self, session: &CookieSession, user: &U::Id) -> Result<(), Error> {
-        if !self.sigra.parts.config.rate_limits {
+        if !self.sigra.parts.config.requests.rate_limits {
             return Ok(());
         }
         let known = self.sigra.known_browser(session, Some(user)).await?;
@@ -281,7 +281,7 @@ impl<U: AuthUser> Limits<'_, U> {
     }
 
     async fn count(self, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
-        if !self.sigra.parts.config.rate_limits {
+        if !self.sigra.parts.config.requests.rate_limits {
             return Ok(());
         }
         self.begin_count(limit, key).await?.commit().await

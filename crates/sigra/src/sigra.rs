@@ -184,19 +184,23 @@ impl<U: AuthUser> Sigra<U> {
         config.check()?;
         let own_pool = Arc::new(OwnPool::like(&pool));
         let parts = Parts {
-            cookies: Cookies::new(&config.cookies, &config.secrets, &config.clock),
+            cookies: Cookies::new(&config.cookies, config.second_factors.trust_ttl, &config.secrets, &config.clock),
             own_origins: OwnOrigins::new(&config.cookies.trusted_origins)?,
-            passwords: Passwords::new(config.argon2, config.password_workers, config.password_worker_timeout)?,
-            addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
+            passwords: Passwords::new(
+                config.passwords.argon2,
+                config.passwords.workers,
+                config.passwords.worker_timeout,
+            )?,
+            addresses: Addresses::new(config.requests.limit_of_addresses()),
             #[cfg(feature = "oauth-server")]
-            addresses_of_programs: Addresses::new(config.rate_limits.then_some(config.address_limit)),
+            addresses_of_programs: Addresses::new(config.requests.limit_of_addresses()),
             stored_responses: StoredResponses::default(),
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
             limit_keys: SigningKeys::derive(&config.secrets, "sigra limits"),
             #[cfg(feature = "oauth-server")]
             oauth_keys: SigningKeys::derive(&config.secrets, "sigra oauth server"),
             #[cfg(feature = "passkeys")]
-            webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
+            webauthn: config.login_methods.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
             #[cfg(feature = "device-bound")]
             challenge_keys: SigningKeys::derive(&config.secrets, "sigra binding challenge"),
             #[cfg(feature = "device-bound")]
@@ -253,12 +257,12 @@ impl<U: AuthUser> Sigra<U> {
         allow(dead_code, reason = "only these have ways in that can be removed")
     )]
     pub(crate) fn other_ways(&self) -> store::OtherWays<'_> {
-        let config = &self.parts.config;
+        let methods = &self.parts.config.login_methods;
         #[cfg(feature = "passkeys")]
-        let passkeys = config.relying_party.is_some();
+        let passkeys = methods.relying_party.is_some();
         #[cfg(not(feature = "passkeys"))]
         let passkeys = false;
-        store::OtherWays { links: config.login_links, passkeys, providers: &config.login_providers }
+        store::OtherWays { links: methods.links, passkeys, providers: &methods.providers }
     }
 
     /// Returns the current time, by the [clock](Config::clock) that every age is measured with.
@@ -309,7 +313,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`PasswordProblem::Breached`] or [`PasswordProblem::Unchecked`], as a sentence to show next to the field.
     pub async fn check_breached(&self, password: &Password) -> Result<(), PasswordProblem> {
-        match &self.parts.config.breach_check {
+        match &self.parts.config.passwords.breach_check {
             Some(service) => service.check(password).await,
             None => Ok(()),
         }

@@ -37,7 +37,9 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn fetch_bearer(&self, token: &str, ip: Option<IpAddr>) -> Result<Option<Bearer<U>>, Error> {
-        let Some(presented) = PresentedBearer::parse(token, &self.parts.config.token_prefix) else { return Ok(None) };
+        let Some(presented) = PresentedBearer::parse(token, &self.parts.config.bearer_tokens.prefix) else {
+            return Ok(None);
+        };
         let cache = &self.parts.cache;
         let fingerprint = cache.fingerprints().map(|key| presented.fingerprint(key));
         let now_ms = self.parts.config.clock.now_ms();
@@ -62,7 +64,7 @@ impl<U: AuthUser> Sigra<U> {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(None);
         };
-        let mut found = found.with_registered(&self.parts.config.permissions);
+        let mut found = found.with_registered(&self.parts.config.bearer_tokens.permissions);
         let now = self.now();
         if !found.user.is_active() {
             self.revoke_of_inactive(&found).await;

@@ -58,7 +58,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     ) -> Result<CreatedApiToken, Error> {
         let config = &self.sigra.parts.config;
         let now = self.sigra.now();
-        let secret = BearerSecret::generate(&config.token_prefix, BearerKind::Personal)?;
+        let secret = BearerSecret::generate(&config.bearer_tokens.prefix, BearerKind::Personal)?;
         let token = self.prepare(new, &secret, now)?;
         let (user, mut also) = (scope.user().id(), Some(also));
         transact!(self.sigra, if also.is_some(), tx => {
@@ -85,7 +85,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
 
     /// Returns the row of a new token, if it can be created.
     fn prepare(self, new: &NewApiToken, secret: &BearerSecret, now: OffsetDateTime) -> Result<ApiToken, Error> {
-        let registered = &self.sigra.parts.config.permissions;
+        let registered = &self.sigra.parts.config.bearer_tokens.permissions;
         if let Some(name) = new.permissions.iter().find(|name| !registered.contains(name)) {
             return Err(ApiTokenProblem::Unregistered(name.to_owned()).into());
         }
@@ -102,7 +102,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     }
 
     async fn check_room(self, conn: &mut Connection<U>, user: &U::Id, now: OffsetDateTime) -> Result<(), Error> {
-        let max = self.sigra.parts.config.api_tokens_per_user;
+        let max = self.sigra.parts.config.bearer_tokens.per_user;
         let has = store::api_tokens::count::<U>(conn, user, Time(now)).await?;
         let has_room = usize::try_from(has).is_ok_and(|has| has < max);
         if has_room { Ok(()) } else { Err(Error::TooManyApiTokens { max }) }
@@ -115,7 +115,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn list(self, scope: &Scope<U>) -> Result<Vec<ApiToken>, Error> {
-        let (registered, now) = (&self.sigra.parts.config.permissions, Time(self.sigra.now()));
+        let (registered, now) = (&self.sigra.parts.config.bearer_tokens.permissions, Time(self.sigra.now()));
         let mut conn = self.sigra.pool().acquire().await?;
         Ok(store::api_tokens::list::<U>(&mut conn, &scope.user().id(), now, registered).await?)
     }
@@ -167,7 +167,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     /// Returns the permissions that the host registered, for the form of a new token.
     #[must_use]
     pub fn permissions(self) -> PermissionList {
-        self.sigra.parts.config.permissions.clone()
+        self.sigra.parts.config.bearer_tokens.permissions.clone()
     }
 
     /// Returns whether a user with these tokens can create another one.
@@ -175,6 +175,6 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     pub fn can_create(self, tokens: &[ApiToken]) -> bool {
         let now = self.sigra.now();
         let live = tokens.iter().filter(|token| !token.is_expired(now)).count();
-        live < self.sigra.parts.config.api_tokens_per_user
+        live < self.sigra.parts.config.bearer_tokens.per_user
     }
 }

@@ -1,5 +1,7 @@
 //! Settings that can't be used.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 /// A setting that can't be used. Displays as one sentence that names the setting and how to fix it.
@@ -174,3 +176,23 @@ pub enum ConfigError {
 pub(crate) const MAX_PASSWORD_WORKERS: usize = 1024;
 
 pub(crate) const MAX_CACHED_SCOPES: usize = 10_000_000;
+
+/// The longest duration of a setting. Longer ones could overflow when they are added to a time.
+pub(crate) const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// Checks durations, with the names of their settings.
+pub(crate) fn check_durations<const N: usize>(settings: [(&'static str, Duration); N]) -> Result<(), ConfigError> {
+    let is_valid = |duration| (Duration::from_secs(1)..=MAX_DURATION).contains(duration);
+    match settings.iter().find(|(_, duration)| !is_valid(duration)) {
+        Some((setting, _)) => Err(ConfigError::Duration(setting)),
+        None => Ok(()),
+    }
+}
+
+/// Checks how long to wait for something. Zero means not to wait.
+pub(crate) fn check_timeout(setting: &'static str, timeout: Duration) -> Result<(), ConfigError> {
+    match timeout <= MAX_DURATION {
+        true => Ok(()),
+        false => Err(ConfigError::Duration(setting)),
+    }
+}

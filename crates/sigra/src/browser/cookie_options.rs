@@ -1,10 +1,10 @@
 //! The options of cookies.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, net::IpAddr};
 
 use cookie::SameSite;
 
-use crate::base::config_error::ConfigError;
+use crate::base::{config_error::ConfigError, origin::OwnOrigins};
 
 /// The options of a cookie that a host can choose.
 ///
@@ -79,15 +79,16 @@ pub(crate) struct CookieSettings {
     pub mfa_trust: CookieOptions,
     pub oauth: CookieOptions,
     pub binding: CookieOptions,
-    pub mfa_trust_ttl: Duration,
     pub secure: bool,
     pub domain: Option<String>,
     pub trusted_origins: Vec<String>,
+    /// The entries of the cookie session that survive a login, besides the path to return to.
+    pub survives_renewal: Vec<String>,
 }
 
 impl CookieSettings {
-    /// Returns the defaults of an application, with the time that a browser is trusted.
-    pub fn of(app: &str, mfa_trust_ttl: Duration) -> Self {
+    /// Returns the defaults of an application.
+    pub fn of(app: &str) -> Self {
         let named = |suffix| CookieOptions::new(format!("_{app}_{suffix}"));
         Self {
             session: named("key"),
@@ -96,10 +97,39 @@ impl CookieSettings {
             mfa_trust: named("mfa_trust"),
             oauth: named("oauth"),
             binding: named("binding"),
-            mfa_trust_ttl,
             secure: false,
             domain: None,
             trusted_origins: Vec::new(),
+            survives_renewal: Vec::new(),
         }
+    }
+
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.domain.as_deref().map_or(Ok(()), check_domain)?;
+        let Self { session, remember_me, device, mfa_trust, oauth, binding, .. } = self;
+        let cookies = [session, remember_me, device, mfa_trust, oauth, binding];
+        for (at, cookie) in cookies.into_iter().enumerate() {
+            cookie.check(self.secure)?;
+            if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {
+                return Err(ConfigError::SameCookieName(cookie.name.clone().into_owned()));
+            }
+        }
+        OwnOrigins::new(&self.trusted_origins).map(drop)
+    }
+}
+
+fn check_domain(domain: &str) -> Result<(), ConfigError> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if domain.len() > 253 || domain.parse::<IpAddr>().is_ok() || !domain.split('.').all(is_label) {
+        return Err(ConfigError::CookieDomain(domain.to_owned()));
+    }
+    match psl::domain_str(domain) {
+        Some(_) => Ok(()),
+        None => Err(ConfigError::PublicSuffix(domain.to_owned())),
     }
 }

@@ -236,7 +236,7 @@ impl Named {
 }
 
 impl Cookies {
-    pub fn new(settings: &CookieSettings, secrets: &Secrets, clock: &Clock) -> Self {
+    pub fn new(settings: &CookieSettings, mfa_trust_ttl: Duration, secrets: &Secrets, clock: &Clock) -> Self {
         let keys = |purpose| SigningKeys::derive(secrets, purpose);
         let named = |options: &CookieOptions, purpose| Named {
             name: prefixed(options, settings),
@@ -255,7 +255,7 @@ impl Cookies {
             oauth: named(&settings.oauth, "sigra oauth"),
             #[cfg(feature = "device-bound")]
             binding: named(&settings.binding, "sigra bound cookie"),
-            mfa_trust_ttl: settings.mfa_trust_ttl,
+            mfa_trust_ttl,
             entry_keys: keys("sigra cookie session entry"),
             domain: settings.domain.clone(),
             other_domains: other_domains(settings),

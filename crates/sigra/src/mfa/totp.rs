@@ -149,7 +149,7 @@ impl<U: AuthUser> Mfa<'_, U> {
                 secret
             }
         };
-        Ok(TotpEnrollment::new(secret, &self.sigra.parts.config.mfa_issuer, account))
+        Ok(TotpEnrollment::new(secret, &self.sigra.parts.config.second_factors.issuer, account))
     }
 
     /// Returns the secrets that are being set up in this browser: one, unless several tabs began at the same moment.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use crate::{
-    base::config_error::ConfigError,
+    base::config_error::{ConfigError, check_durations},
     model::{
         oauth_client::{OauthClient, REGISTERED},
         oauth_lifetimes::GRANT_TTL,
@@ -111,10 +111,24 @@ impl AuthorizationServer {
     ///
     /// [`ConfigError`], in one sentence that names the setting and how to fix it.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let is_issuer = Url::parse(&self.issuer).is_ok_and(|url| is_secure(&url) && self.issuer == origin(&url));
-        if !is_issuer {
-            return Err(ConfigError::Issuer(self.issuer.clone()));
+        self.check_issuer()?;
+        self.check_resources()?;
+        self.check_clients()?;
+        check_durations([
+            ("oauth_server.access_token_ttl", self.access_token_ttl),
+            ("oauth_server.refresh_grace", self.refresh_grace),
+            ("oauth_server.grant_ttl", self.grant_ttl),
+        ])
+    }
+
+    fn check_issuer(&self) -> Result<(), ConfigError> {
+        match Url::parse(&self.issuer) {
+            Ok(url) if is_secure(&url) && self.issuer == origin(&url) => Ok(()),
+            _ => Err(ConfigError::Issuer(self.issuer.clone())),
         }
+    }
+
+    fn check_resources(&self) -> Result<(), ConfigError> {
         for (at, resource) in self.resources.iter().enumerate() {
             let is_resource = Url::parse(resource)
                 .is_ok_and(|url| is_secure(&url) && url.query().is_none() && !resource.contains(['#', '@']));
@@ -122,6 +136,10 @@ impl AuthorizationServer {
                 return Err(ConfigError::Resource(resource.clone()));
             }
         }
+        Ok(())
+    }
+
+    fn check_clients(&self) -> Result<(), ConfigError> {
         for (at, client) in self.clients.iter().enumerate() {
             client.check()?;
             if self.clients[..at].iter().any(|earlier| earlier.id == client.id) {
@@ -135,15 +153,6 @@ impl AuthorizationServer {
     pub(crate) fn knows(&self, client: &str) -> bool {
         let is_registered = client.starts_with(REGISTERED) && self.registered_clients.is_some();
         is_registered || self.clients.iter().any(|known| known.id == client)
-    }
-
-    /// Returns the durations to check, with the names of their settings.
-    pub(crate) fn durations(&self) -> [(&'static str, Duration); 3] {
-        [
-            ("oauth_server.access_token_ttl", self.access_token_ttl),
-            ("oauth_server.refresh_grace", self.refresh_grace),
-            ("oauth_server.grant_ttl", self.grant_ttl),
-        ]
     }
 
     /// Returns the resource that a client may ask for, as it is written in the settings.

@@ -5,7 +5,10 @@ use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 use http::Uri;
 
 use crate::{
-    base::{config_error::ConfigError, error::Error},
+    base::{
+        config_error::{ConfigError, check_durations},
+        error::Error,
+    },
     model::{client::Client, session::SessionRow, transaction::Transaction},
 };
 
@@ -119,6 +122,7 @@ impl DeviceBound {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        check_durations([("device_bound", self.ttl)])?;
         let is_path = |path: &str| {
             path.starts_with('/') && !path.starts_with("//") && path.bytes().all(|b| b.is_ascii_graphic() && b != b'"')
         };

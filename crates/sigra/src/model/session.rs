@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     base::{
         clock::later,
+        config_error::{ConfigError, check_durations},
         token::{SessionHashes, TokenHash},
     },
     model::{
@@ -38,6 +39,36 @@ pub(crate) struct Lifetimes {
     pub challenge_ttl: Duration,
     /// Of a token, before it is reissued.
     pub reissue_age: Duration,
+    /// Of a token that was reissued, after the new one was first presented.
+    pub reissue_grace: Duration,
+    /// Of sudo mode, from the last authentication.
+    pub sudo_ttl: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_hours(60 * 24),
+            idle_timeout: None,
+            challenge_ttl: Duration::from_mins(10),
+            reissue_age: Duration::from_hours(7 * 24),
+            reissue_grace: Duration::from_mins(1),
+            sudo_ttl: Duration::from_mins(20),
+        }
+    }
+}
+
+impl Lifetimes {
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_durations([
+            ("session_ttl", self.ttl),
+            ("session_idle_timeout", self.idle_timeout.unwrap_or(self.ttl)),
+            ("mfa_challenge_ttl", self.challenge_ttl),
+            ("session_reissue_age", self.reissue_age),
+            ("reissue_grace", self.reissue_grace),
+            ("sudo_ttl", self.sudo_ttl),
+        ])
+    }
 }
 
 /// The id of a session's row, for the devices page, live connections and the log. It isn't secret: nobody can log in

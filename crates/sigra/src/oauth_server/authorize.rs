@@ -168,7 +168,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     /// Returns permissions with their descriptions, in the order in which the host registered them.
     pub(super) fn described(self, permissions: &Permissions) -> Vec<RegisteredPermission> {
-        let registered = self.sigra.parts.config.permissions.iter();
+        let registered = self.sigra.parts.config.bearer_tokens.permissions.iter();
         registered.filter(|permission| permissions.contains(permission.name)).collect()
     }
 
@@ -208,7 +208,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         client: &Client,
     ) -> Result<Option<String>, Error> {
         let has_secret = request.client.secret_hash.is_some();
-        let is_recent = scope.session().authenticated_within(self.sigra.parts.config.sudo_ttl, self.sigra.now());
+        let is_recent =
+            scope.session().authenticated_within(self.sigra.parts.config.sessions.sudo_ttl, self.sigra.now());
         match request.client.skips_consent && (has_secret || is_recent) {
             true => self.issue_code(scope, request, client).await.map(Some),
             false => Ok(None),

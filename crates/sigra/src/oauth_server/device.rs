@@ -99,7 +99,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/device_authorization` (RFC 8628 section 3.1): answers a program with a code for the user,
     /// and one for itself.
     pub async fn device_authorization(self, request: Request) -> Response {
-        let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
+        let program = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies).client();
         let answered = async {
             let (headers, parameters) = read_form(request).await?;
             self.sigra.limits().check_program(&program)?;

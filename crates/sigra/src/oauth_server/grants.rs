@@ -38,7 +38,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             id: row.id,
             client_id: row.client,
             client_name: row.client_name,
-            permissions: self.sigra.parts.config.permissions.known_in(&row.permissions),
+            permissions: self.sigra.parts.config.bearer_tokens.permissions.known_in(&row.permissions),
             resource: row.resource,
             ip: row.ip.and_then(|ip| ip.parse().ok()),
             user_agent: row.user_agent,

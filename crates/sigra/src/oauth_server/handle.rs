@@ -64,7 +64,7 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
     /// Returns the permissions that a client asks for: at least one, all of which are registered, and which the client
     /// may have. Without `scope`, these are all that it may have.
     pub(super) fn permissions_for(self, client: &OauthClient, scope: Option<&str>) -> Result<Permissions, Refusal> {
-        let registered = &self.sigra.parts.config.permissions;
+        let registered = &self.sigra.parts.config.bearer_tokens.permissions;
         let all: Vec<&str> = registered.iter().map(|permission| permission.name).collect();
         let may = registered.known_in(client.permissions.as_deref().unwrap_or(&all.join(" ")));
         let asked = match scope {

@@ -57,7 +57,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let Some(found) = found.filter(is_good) else { return Ok(inactive()) };
         let active = Active {
             active: true,
-            scope: self.sigra.parts.config.permissions.known_in(&found.permissions).to_string(),
+            scope: self.sigra.parts.config.bearer_tokens.permissions.known_in(&found.permissions).to_string(),
             client_id: &found.grant.client,
             sub: found.grant.user.to_string(),
             aud: &found.grant.resource,

@@ -165,7 +165,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     /// Returns what all tokens of the application begin with.
     pub(super) fn prefix(&self) -> &str {
-        &self.sigra.parts.config.token_prefix
+        &self.sigra.parts.config.bearer_tokens.prefix
     }
 
     /// Returns when a program's access ends, however often it is used.

@@ -61,7 +61,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 
     fn scopes(self) -> Vec<&'static str> {
-        self.sigra.parts.config.permissions.iter().map(|permission| permission.name).collect()
+        self.sigra.parts.config.bearer_tokens.permissions.iter().map(|permission| permission.name).collect()
     }
 }
 

@@ -91,7 +91,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let Some(max) = self.settings()?.registered_clients else {
             return Err(Refusal::new("access_denied", "clients can't register themselves here").into());
         };
-        let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
+        let program = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies).client();
         self.sigra.limits().check_program(&program)?;
         let registration: Registration = read_json(request).await?;
         let name = registration.check()?;

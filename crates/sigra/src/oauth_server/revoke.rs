@@ -34,7 +34,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 
     async fn answer_revoke(self, request: Request) -> Result<(), EndpointError> {
-        let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
+        let program = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies).client();
         let (headers, parameters) = read_form(request).await?;
         let revoke =
             async move |sigra: Sigra<U>| sigra.oauth_server().revoke_token(&headers, &parameters, &program).await;

@@ -73,7 +73,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 
     async fn answer_token(self, request: Request, also: OnNewGrant<U>) -> Result<Tokens, EndpointError> {
-        let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
+        let program = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies).client();
         let (headers, parameters) = read_form(request).await?;
         let answer = async move |sigra: Sigra<U>| {
             let server = sigra.oauth_server();

@@ -186,7 +186,7 @@ impl<U: AuthUser> Sigra<U> {
         let (method, provider) = (log_in.method.name(), log_in.provider.map(str::to_owned));
         tx.after_commit(move || {
             sigra.ended(&replaced);
-            session.renew(token, sigra.remember_for(&row), &sigra.parts.config.survives_renewal);
+            session.renew(token, sigra.remember_for(&row), &sigra.parts.config.cookies.survives_renewal);
             #[cfg(feature = "device-bound")]
             sigra.offer_binding(&session, &row);
             tracing::info!(

@@ -66,7 +66,7 @@ impl<U: AuthUser> Sigra<U> {
         client: &Client,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
         self.lock_users_of(conn, tokens, let_in, None).await?;
-        let replaced_after = earlier(self.now(), self.parts.config.reissue_grace);
+        let replaced_after = earlier(self.now(), self.parts.config.sessions.reissue_grace);
         let mut sessions = Vec::new();
         for token in tokens {
             let presented = PresentedToken { token: token.hashes(), let_in, replaced_after };

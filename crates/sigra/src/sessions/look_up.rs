@@ -245,7 +245,7 @@ impl<U: AuthUser> Sigra<U> {
     /// Returns whether a token that was replaced because of its age is still valid.
     fn is_in_grace(&self, until: OffsetDateTime) -> bool {
         let now = self.now();
-        now < until && until <= later(latest(now), self.parts.config.reissue_grace)
+        now < until && until <= later(latest(now), self.parts.config.sessions.reissue_grace)
     }
 
     /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a failure
@@ -285,7 +285,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     async fn promote(&self, next: TokenHash, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
-        let previous_until = later(now, self.parts.config.reissue_grace);
+        let previous_until = later(now, self.parts.config.sessions.reissue_grace);
         transact!(self, conn => Ok(store::sessions::promote_next_token::<U>(conn, next, now, previous_until).await?))?;
         self.parts.cache.forget(&id);
         Ok(())

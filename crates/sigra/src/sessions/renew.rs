@@ -129,7 +129,7 @@ impl<U: AuthUser> Sigra<U> {
         // A pending second factor has been presented.
         let row = SessionRow { mfa_pending: false, ..scope.session().clone() };
         self.parts.cache.forget(&row.id);
-        session.renew(token, self.remember_for(&row), &self.parts.config.survives_renewal);
+        session.renew(token, self.remember_for(&row), &self.parts.config.cookies.survives_renewal);
         tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %row.id);
     }
 

@@ -58,6 +58,6 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Returns the window in which a browser must have been trusted to be trusted now.
     pub(crate) fn trusted_within(&self) -> Window {
-        Window::of(self.parts.config.cookies.mfa_trust_ttl, self.now())
+        Window::of(self.parts.config.second_factors.trust_ttl, self.now())
     }
 }

@@ -25,7 +25,7 @@ impl<U: AuthUser> Sigra<U> {
         user: &U::Id,
         permissions: Permissions,
     ) -> Result<CreatedApiToken, Error> {
-        let secret = BearerSecret::generate(&self.parts.config.token_prefix, BearerKind::Personal)?;
+        let secret = BearerSecret::generate(&self.parts.config.bearer_tokens.prefix, BearerKind::Personal)?;
         let token = ApiToken {
             id: Uuid::now_v7(),
             name: "Test".to_owned(),

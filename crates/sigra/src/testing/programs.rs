@@ -26,7 +26,7 @@ impl<U: AuthUser> Sigra<U> {
         let settings = self.parts.config.oauth_server.as_ref().ok_or(Error::NoAuthorizationServer)?;
         let Some(client) = settings.clients.iter().find(|client| client.id == client_id) else { return Ok(None) };
         let (now, refresh) = (self.now(), RefreshToken::generate()?);
-        let access = BearerSecret::generate(&self.parts.config.token_prefix, BearerKind::Client)?;
+        let access = BearerSecret::generate(&self.parts.config.bearer_tokens.prefix, BearerKind::Client)?;
         let mut conn = self.pool().acquire().await?;
         let grant = GrantRow {
             id: Uuid::now_v7(),

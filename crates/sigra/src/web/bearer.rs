@@ -148,7 +148,7 @@ fn require<U: AuthUser, P: Required>(
         return Ok(bearer.with());
     }
     let names = P::names();
-    if let Some(name) = names.iter().find(|name| !sigra.parts.config.permissions.contains(name)) {
+    if let Some(name) = names.iter().find(|name| !sigra.parts.config.bearer_tokens.permissions.contains(name)) {
         tracing::error!(
             target: "sigra", permission = name,
             "a route requires a permission that is not registered, so no token opens it: add it to Config::permissions"
@@ -186,7 +186,7 @@ pub struct Challenge {
 impl Challenge {
     pub(crate) fn of<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts) -> Self {
         let config = &sigra.parts.config;
-        let mut text = format!("Bearer realm=\"{}\"", config.token_prefix);
+        let mut text = format!("Bearer realm=\"{}\"", config.bearer_tokens.prefix);
         if let Some(url) = metadata_of(config, original_uri(&parts.uri, &parts.extensions).path()) {
             text = format!("{text}, resource_metadata=\"{url}\"");
         }
@@ -214,11 +214,11 @@ impl Challenge {
 /// Returns the URL of the metadata of the resource at a path.
 fn metadata_of(config: &Config, path: &str) -> Option<String> {
     #[cfg(feature = "oauth-server")]
-    if let (None, Some(server)) = (&config.resource_metadata, &config.oauth_server) {
+    if let (None, Some(server)) = (&config.bearer_tokens.resource_metadata, &config.oauth_server) {
         return Some(server.metadata_of(path));
     }
     let _ = path;
-    config.resource_metadata.clone()
+    config.bearer_tokens.resource_metadata.clone()
 }
 
 fn challenge(response: &mut Response, text: &str) {

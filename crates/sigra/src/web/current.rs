@@ -88,7 +88,7 @@ impl<U: AuthUser> Current<U> {
     }
 
     pub fn is_recent(&self, scope: &Scope<U>) -> bool {
-        scope.session().authenticated_within(self.sigra.parts.config.sudo_ttl, self.sigra.now())
+        scope.session().authenticated_within(self.sigra.parts.config.sessions.sudo_ttl, self.sigra.now())
     }
 }
 

@@ -182,12 +182,12 @@ where
         if Current::<U>::is_known(request.extensions()) || Deferred::<U>::is_there(request.extensions()) {
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
-        let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
+        let sender = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies);
         let session = CookieSession::new(self.sigra.parts.clone(), request.headers(), sender);
         #[cfg(feature = "device-bound")]
         note_binding(&self.sigra, &request, &session);
         if !is_safe && self.concern == Concern::All {
-            let patience = self.sigra.parts.config.body_timeout;
+            let patience = self.sigra.parts.config.requests.body_timeout;
             request = request.map(|body| impatient(body, patience));
         }
         if concern == Concern::Asking {

@@ -15,6 +15,7 @@ use crate::{
         telemetry,
     },
     browser::{flash::Flash, return_to::ReturnTo, visit::Visit},
+    config::pages::Page,
     model::{
         scope::{Clearance, Scope},
         user::AuthUser,
@@ -64,13 +65,13 @@ pub enum ScopeRejection {
 impl ScopeRejection {
     /// Returns why this session doesn't give access, and logs it.
     pub(crate) fn of<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
-        let config = &current.sigra.parts.config;
+        let pages = &current.sigra.parts.config.pages;
         let rejection = match current.found.as_ref().map(Scope::clearance) {
-            Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, config.mfa_challenge_message)
-                .map_or(Self::SecondFactorPending, Self::Challenge),
+            Some(Clearance::ChallengePending) => {
+                lead(parts, &pages.mfa_challenge).map_or(Self::SecondFactorPending, Self::Challenge)
+            }
             Some(Clearance::EnrollmentRequired) => {
-                lead(parts, &config.mfa_enrollment_path, config.mfa_enrollment_message)
-                    .map_or(Self::EnrollmentRequired, Self::Enroll)
+                lead(parts, &pages.mfa_enrollment).map_or(Self::EnrollmentRequired, Self::Enroll)
             }
             Some(Clearance::Full) | None => return Self::log_in(current, parts),
         };
@@ -80,9 +81,8 @@ impl ScopeRejection {
 
     /// Returns the rejection that asks for a login, or for another one.
     pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
-        let config = &current.sigra.parts.config;
         log_refusal(current, parts, code::AUTHENTICATION_REQUIRED);
-        lead(parts, &config.login_path, config.login_message).map_or(Self::Unauthenticated, Self::LogIn)
+        lead(parts, &current.sigra.parts.config.pages.login).map_or(Self::Unauthenticated, Self::LogIn)
     }
 
     /// Returns the code, for clients that aren't browsers and for the log.
@@ -151,18 +151,18 @@ pub enum SudoRejection {
 
 impl SudoRejection {
     pub(crate) fn stale<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
-        let config = &current.sigra.parts.config;
+        let pages = &current.sigra.parts.config.pages;
         log_refusal(current, parts, code::SUDO_REQUIRED);
         let audience = ClientKind::of(&parts.headers);
         if audience == ClientKind::Program {
             return Self::Stale;
         }
         if audience.is_navigation(&parts.method) {
-            remember_where(parts, (config.sudo_message)());
+            remember_where(parts, (pages.sudo.message)());
         } else {
-            remember(parts, page_of_form(parts), (config.sudo_form_message)());
+            remember(parts, page_of_form(parts), (pages.sudo_form_message)());
         }
-        Self::Confirm(config.sudo_path.clone().into_owned())
+        Self::Confirm(pages.sudo.path.clone().into_owned())
     }
 }
 
@@ -193,12 +193,12 @@ impl IntoResponse for SudoRejection {
 }
 
 /// Returns where to redirect a browser that opens a page. `None` for other requests.
-fn lead(parts: &Parts, path: &str, message: fn() -> &'static str) -> Option<String> {
+fn lead(parts: &Parts, page: &Page) -> Option<String> {
     if !ClientKind::of(&parts.headers).is_navigation(&parts.method) {
         return None;
     }
-    remember_where(parts, message());
-    Some(path.to_owned())
+    remember_where(parts, (page.message)());
+    Some(page.path.clone().into_owned())
 }
 
 /// The page with the forms that are sent to these routes. A form that is sent after [sudo mode](crate::scope::Sudo) has

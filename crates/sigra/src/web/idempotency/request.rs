@@ -68,7 +68,7 @@ impl Repeatable {
     pub async fn read<U: AuthUser>(sigra: &Sigra<U>, request: Request) -> Result<Sent, Response> {
         let (parts, body) = request.into_parts();
         // The limit travels in the extensions.
-        let mut limited = Request::new(impatient(body, sigra.parts.config.body_timeout));
+        let mut limited = Request::new(impatient(body, sigra.parts.config.requests.body_timeout));
         *limited.extensions_mut() = parts.extensions.clone();
         let body = Bytes::from_request(limited, &()).await.map_err(IntoResponse::into_response)?;
 
@@ -82,7 +82,7 @@ impl Repeatable {
             return Ok(Sent::Once(Request::from_parts(parts, Body::from(body))));
         }
         let cookies = cookies(&parts.headers);
-        let sender = Sender::of(&Request::from_parts(parts.clone(), ()), &sigra.parts.config.trusted_proxies);
+        let sender = Sender::of(&Request::from_parts(parts.clone(), ()), &sigra.parts.config.requests.trusted_proxies);
         let client = sender.client().ip;
         let address = client.map(|ip| ip.to_string()).unwrap_or_default();
         let digest = digest(&parts, &address, &body, if is_named { &[] } else { &cookies.0 });

@@ -218,7 +218,7 @@ impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
 /// Registers a connection, and ends it when its session ends.
 fn register<U: AuthUser>(sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
     let (id, user) = (scope.session().id, Arc::<str>::from(scope.user().id().to_string()));
-    let limit = sigra.parts.config.live_connections;
+    let limit = sigra.parts.config.live.limit;
     // The bound cookie was valid, so the key was proved in the time that it lives.
     #[cfg(feature = "device-bound")]
     let proven_ms = scope.binding().map(|_| sigra.parts.config.clock.now_ms());

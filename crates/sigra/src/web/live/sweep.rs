@@ -54,7 +54,7 @@ async fn sweep<U: AuthUser>(sigra: Sigra<U>, mut sweeping: Sweeping) {
         if tokio::spawn(sweep_once(sigra.clone(), ids)).await.is_err() {
             tracing::error!(target: "sigra", "live connections can't be checked: see the panic above");
         }
-        sweeping.connections.end_unchecked(sigra.parts.config.live_without_database);
+        sweeping.connections.end_unchecked(sigra.parts.config.live.without_database);
     }
 }
 
