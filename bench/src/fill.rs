@@ -40,7 +40,7 @@ pub async fn sqlite(path: &Path, size: Size, pool: u32) -> Result<SqlitePool> {
     let hasty = sqlite_file(path).journal_mode(SqliteJournalMode::Off).synchronous(SqliteSynchronous::Off);
     let hasty = hasty.pragma("cache_size", "-1000000");
     let filling = SqlitePoolOptions::new().max_connections(1).connect_with(hasty).await?;
-    let (table, rest) = table_and_rest(sigra::store::SQLITE_SCHEMA);
+    let (table, rest) = table_and_rest(sigra::schema::SQLITE);
     sqlx::raw_sql(
         "CREATE TABLE users (id BLOB NOT NULL PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)",
     )
@@ -64,7 +64,7 @@ pub async fn sqlite(path: &Path, size: Size, pool: u32) -> Result<SqlitePool> {
 /// A PostgreSQL database, empty before, with users and sessions.
 pub async fn postgres(url: &str, size: Size, pool: u32) -> Result<PgPool> {
     let filling = open_postgres(url, 1).await?;
-    let (table, rest) = table_and_rest(sigra::store::POSTGRES_SCHEMA);
+    let (table, rest) = table_and_rest(sigra::schema::POSTGRES);
     sqlx::raw_sql("CREATE TABLE users (id uuid PRIMARY KEY, email text NOT NULL UNIQUE, hashed_password text)")
         .execute(&filling)
         .await?;

@@ -162,7 +162,7 @@ impl Host {
             let pool = pool.connect("sqlite::memory:").await.expect("a database");
             let users = "CREATE TABLE users (id INTEGER PRIMARY KEY, hashed_password TEXT)";
             sqlx::raw_sql(users).execute(&pool).await.expect("a table");
-            sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await.expect("a table");
+            sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await.expect("a table");
             sqlx::raw_sql("INSERT INTO users VALUES (7, NULL), (8, NULL)").execute(&pool).await.expect("users");
             let secret = SecretKeyBase::new("0123456789abcdef".repeat(4)).expect("long enough");
             let config = Config::new("app", secret).rate_limits(false);
@@ -521,7 +521,7 @@ impl BoundHost {
             let users =
                 "CREATE TABLE users (id INTEGER PRIMARY KEY, hashed_password TEXT); INSERT INTO users VALUES (7, NULL)";
             sqlx::raw_sql(users).execute(&pool).await.expect("a user");
-            sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await.expect("tables");
+            sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await.expect("tables");
             let secret = SecretKeyBase::generate().expect("randomness");
             let config = Config::new("app", secret).rate_limits(false).secure_cookies(true);
             let sigra: Sigra<User> =

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::{
     base::{
         error::Error,
-        token::{Context, EmailToken},
+        token::{Context, EmailToken, SentToken},
     },
     model::{
         checked::Checked,
@@ -13,7 +13,7 @@ use crate::{
         window::Window,
     },
     sigra::{Sigra, handle},
-    store::{self, NewEmailToken, Sent},
+    store::{self, NewEmailToken},
 };
 
 handle! {
@@ -72,16 +72,15 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn find(self, token: &EmailToken, context: Context<'_>) -> Result<Checked<Sent<U>>, Error> {
-        let Some(sent) = self.sent_within(context) else { return Ok(Checked::Invalid) };
+    pub async fn find(self, token: &EmailToken, context: Context<'_>) -> Result<Checked<SentToken<U>>, Error> {
         let (mut conn, name) = (self.sigra.pool().acquire().await?, context.name());
-        let found = store::email_tokens::find::<U>(&mut conn, token.hash(), &name, sent).await?;
+        let found = store::email_tokens::find::<U>(&mut conn, token.hash(), &name, self.sent_within(context)).await?;
         Ok(found.filter(|sent| sent.user.is_active()).into())
     }
 
     /// Uses a token up, in the transaction of the change that it allows. Of several concurrent calls, only one gets it.
     ///
-    /// Compare [`Sent::to`] with the user's email address: a token proves only that its user has the mailbox it was
+    /// Compare [`SentToken::to`] with the user's email address: a token proves only that its user has the mailbox it was
     /// sent to.
     ///
     /// ```
@@ -112,10 +111,9 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         conn: &mut Connection<U>,
         token: &EmailToken,
         context: Context<'_>,
-    ) -> Result<Checked<Sent<U>>, Error> {
-        let Some(sent) = self.sent_within(context) else { return Ok(Checked::Invalid) };
+    ) -> Result<Checked<SentToken<U>>, Error> {
         let name = context.name();
-        let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, sent).await?;
+        let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, self.sent_within(context)).await?;
         let taken = store::email_tokens::delete::<U>(conn, token.hash(), &name).await?;
         Ok(found.filter(|sent| taken && sent.user.is_active()).into())
     }
@@ -131,10 +129,9 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         conn: &mut Connection<U>,
         token: &EmailToken,
         context: Context<'_>,
-    ) -> Result<Checked<Sent<U>>, Error> {
-        let Some(sent) = self.sent_within(context) else { return Ok(Checked::Invalid) };
+    ) -> Result<Checked<SentToken<U>>, Error> {
         let name = context.name();
-        let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, sent).await?;
+        let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, self.sent_within(context)).await?;
         Ok(found.filter(|sent| sent.user.is_active()).into())
     }
 
@@ -144,12 +141,10 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_in(self, conn: &mut Connection<U>, user: &U::Id, context: Context<'_>) -> Result<(), Error> {
-        // Sessions must be announced too, which this function doesn't do.
-        debug_assert_ne!(context, Context::Session);
         Ok(store::email_tokens::delete_all::<U>(conn, user, Some(&context.name()), None).await?)
     }
 
-    /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.
+    /// Returns how long a token is valid, for the text of its email.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -161,20 +156,19 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// use sigra::token::Context;
     ///
     /// fn small_print(sigra: &sigra::Sigra<User>) -> String {
-    ///     let minutes = sigra.email_tokens().ttl(Context::Login).unwrap_or_default().as_secs() / 60;
+    ///     let minutes = sigra.email_tokens().ttl(Context::Login).as_secs() / 60;
     ///     format!("The link works once, for {minutes} minutes.")
     /// }
     /// ```
     #[must_use]
-    pub fn ttl(self, context: Context<'_>) -> Option<Duration> {
-        let config = &self.sigra.parts.config;
+    pub fn ttl(self, context: Context<'_>) -> Duration {
+        let links = &self.sigra.parts.config.links;
         match context {
-            Context::Session => None,
-            Context::Confirm => Some(config.links.confirm),
-            Context::ResetPassword => Some(config.links.reset),
-            Context::Login => Some(config.links.login),
-            Context::ChangeEmail(_) => Some(config.links.change_email),
-            Context::Recovery => Some(config.links.recovery),
+            Context::Confirm => links.confirm,
+            Context::ResetPassword => links.reset,
+            Context::Login => links.login,
+            Context::ChangeEmail(_) => links.change_email,
+            Context::Recovery => links.recovery,
         }
     }
 
@@ -182,14 +176,14 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// doesn't depend on the clocks of servers.
     async fn after_recovery_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        let good = Window::of(self.sigra.parts.config.links.recovery, self.sigra.now());
-        let newest = store::email_tokens::newest_recovery_token::<U>(conn, user, good).await?;
+        let sent = self.sent_within(Context::Recovery);
+        let newest = store::email_tokens::newest_recovery_token::<U>(conn, user, sent).await?;
         let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
         Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }
 
     /// Returns the window in which a token must have been sent to be valid now.
-    fn sent_within(self, context: Context<'_>) -> Option<Window> {
-        self.ttl(context).map(|ttl| Window::of(ttl, self.sigra.now()))
+    fn sent_within(self, context: Context<'_>) -> Window {
+        Window::of(self.ttl(context), self.sigra.now())
     }
 }

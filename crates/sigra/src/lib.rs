@@ -31,7 +31,7 @@ pub mod password;
 mod recovery;
 mod sessions;
 mod sigra;
-pub mod store;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod web;
@@ -44,7 +44,7 @@ pub mod scope {
         model::scope::{Scope, Sudo},
         web::{
             layer::{FetchCurrentScope, FetchCurrentScopeLayer},
-            rejection::{FormPage, ScopeRejection, SudoRejection},
+            rejection::{FormPage, MfaChallengeRejection, MfaEnrollmentRejection, ScopeRejection, SudoRejection},
             same_origin::SameOrigin,
         },
     };
@@ -97,7 +97,7 @@ pub use self::{
         clock::Clock,
         config_error::ConfigError,
         error::{Error, Result},
-        keys::{MIN_SECRET_LEN, SecretKeyBase, SecretKeyBaseError},
+        keys::{SecretKeyBase, SecretKeyBaseError},
         problem::{ClientKind, Problem},
         telemetry,
         token::{self, EmailToken, SessionToken, TokenHash},
@@ -119,8 +119,6 @@ pub use self::{
     recovery::{Recovered, Recovery},
     sessions::{known_browsers::KnownBrowsers, revoke::Revoked},
     sigra::Sigra,
-    web::{
-        idempotency::{self, IdempotencyKey},
-        rejection,
-    },
+    store::schema,
+    web::idempotency::{self, IdempotencyKey},
 };

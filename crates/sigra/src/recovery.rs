@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::{
     base::{
         error::Error,
-        token::{Context, EmailToken},
+        token::{Context, EmailToken, SentToken},
     },
     model::{
         audit::{self, own_event},
@@ -15,7 +15,7 @@ use crate::{
     },
     sessions::revoke::Revoked,
     sigra::{Sigra, handle},
-    store::{self, Sent},
+    store,
 };
 
 /// How much the clocks of several servers may differ. A factor that seems this much older than the link may have been
@@ -27,7 +27,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(10 * 60);
 #[non_exhaustive]
 pub struct Recovered<U> {
     /// The user, and the email address that the link was sent to. The host makes it the account's email address again.
-    pub sent: Sent<U>,
+    pub sent: SentToken<U>,
     /// The user's sessions, to be [announced](crate::session::Sessions::announce) after the commit.
     pub revoked: Revoked,
 }

@@ -16,7 +16,7 @@ use axum::{
 use sigra::{
     Client, Config, HashedPassword, Password, RememberMe, SecretKeyBase, Sigra,
     config::Argon2Params,
-    store::SQLITE_SCHEMA,
+    schema,
     testing::{TestClient, TestHost, assert_status},
 };
 use sqlx::{
@@ -81,7 +81,7 @@ impl Host {
             .await
             .unwrap();
         sqlx::raw_sql("CREATE TABLE files (content BLOB)").execute(&pool).await.unwrap();
-        sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.unwrap();
+        sqlx::raw_sql(schema::SQLITE).execute(&pool).await.unwrap();
         let config = Config::new("my_app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
         Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool, limit, _directory: directory }
     }

@@ -15,7 +15,7 @@ use axum::{
 use sigra::{
     Client, Clock, Config, HashedPassword, Password, RememberMe, Scope, SecretKeyBase, Sigra,
     config::Argon2Params,
-    store::POSTGRES_SCHEMA,
+    schema,
     testing::{PostgresCluster, TestClient, TestHost},
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
@@ -54,7 +54,7 @@ struct Host {
 
 impl Host {
     async fn on(url: &str) -> Self {
-        Self::with(url, POSTGRES_SCHEMA).await
+        Self::with(url, schema::POSTGRES).await
     }
 
     async fn with(url: &str, schema: &'static str) -> Self {
@@ -223,7 +223,7 @@ async fn invariant_2_under_load_deleted_sessions_end_while_listening_connections
 #[tokio::test]
 async fn invariant_2_nothing_is_cached_without_the_triggers() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
-    let tables_only = POSTGRES_SCHEMA.split_once("-- Announces every change of a session").unwrap().0;
+    let tables_only = schema::POSTGRES.split_once("-- Announces every change of a session").unwrap().0;
     let host = Host::with(&cluster.create_database().unwrap(), tables_only).await;
     let (_, browser) = host.authenticated_fixture().await;
     host.sigra.catch_up().await;

@@ -17,7 +17,7 @@ mod suite;
 mod database {
     use std::sync::LazyLock;
 
-    use sigra::{store::POSTGRES_SCHEMA, testing::PostgresCluster};
+    use sigra::{schema, testing::PostgresCluster};
     use sqlx::{PgPool, postgres::PgPoolOptions};
 
     pub type Database = sqlx::Postgres;
@@ -78,8 +78,8 @@ mod database {
             Some("user_id" | "actor_id") => line.replacen("uuid", "bigint", 1) + "\n",
             _ => line.to_owned() + "\n",
         };
-        let replaced: String = POSTGRES_SCHEMA.lines().map(with_bigint).collect();
-        assert_eq!(replaced.matches("bigint").count(), POSTGRES_SCHEMA.matches("bigint").count() + 12);
+        let replaced: String = schema::POSTGRES.lines().map(with_bigint).collect();
+        assert_eq!(replaced.matches("bigint").count(), schema::POSTGRES.matches("bigint").count() + 12);
         replaced
     });
 
@@ -92,7 +92,7 @@ mod database {
     impl TestDatabase {
         pub async fn with_uuids() -> Self {
             let database = Self::empty();
-            create_tables(&database.connect().await, USERS_WITH_UUIDS, POSTGRES_SCHEMA).await;
+            create_tables(&database.connect().await, USERS_WITH_UUIDS, schema::POSTGRES).await;
             database
         }
 

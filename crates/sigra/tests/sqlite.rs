@@ -19,7 +19,7 @@ mod database {
         time::Duration,
     };
 
-    use sigra::store::SQLITE_SCHEMA;
+    use sigra::schema;
     use sqlx::{
         AssertSqlSafe, SqlitePool,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -156,6 +156,6 @@ mod database {
 
     async fn create_tables(pool: &SqlitePool, users: &'static str) {
         sqlx::raw_sql(users).execute(pool).await.unwrap();
-        sqlx::raw_sql(SQLITE_SCHEMA).execute(pool).await.unwrap();
+        sqlx::raw_sql(schema::SQLITE).execute(pool).await.unwrap();
     }
 }

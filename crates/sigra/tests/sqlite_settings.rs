@@ -2,7 +2,7 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use sigra::{Client, Config, HashedPassword, RememberMe, SecretKeyBase, Sigra, store::SQLITE_SCHEMA};
+use sigra::{Client, Config, HashedPassword, RememberMe, SecretKeyBase, Sigra, schema};
 use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -33,7 +33,7 @@ const USERS: &str =
 async fn host(options: SqliteConnectOptions) -> (Sigra<User>, SqlitePool) {
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
     sqlx::raw_sql(USERS).execute(&pool).await.unwrap();
-    sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.unwrap();
+    sqlx::raw_sql(schema::SQLITE).execute(&pool).await.unwrap();
     let config = Config::new("my_app", SecretKeyBase::generate().unwrap());
     (Sigra::new(config, pool.clone()).unwrap(), pool)
 }

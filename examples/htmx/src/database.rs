@@ -23,7 +23,7 @@ pub async fn open(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {
     let sigra = Sigra::new(Config::new("htmx", SecretKeyBase::generate()?), pool.clone())?;
     if is_new {
         sqlx::raw_sql(TABLES).execute(&pool).await?;
-        sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
+        sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await?;
         let hash = sigra.hash_password(&Password::new(PASSWORD)).await?;
         let insert = "INSERT INTO users (email, hashed_password) VALUES ('ada@example.com', $1)";
         sqlx::query(insert).bind(hash).execute(&pool).await?;

@@ -102,7 +102,7 @@ async fn database(file: &str, config: Config) -> Result<Sigra<User>, Box<dyn Err
     if is_new {
         let users = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)";
         sqlx::raw_sql(users).execute(&pool).await?;
-        sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
+        sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await?;
         let password = sigra.hash_password(&Password::new("correct horse battery staple")).await?;
         let ada = "INSERT INTO users (email, hashed_password) VALUES ('ada@example.com', $1)";
         sqlx::query(ada).bind(password).execute(&pool).await?;

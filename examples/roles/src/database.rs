@@ -25,7 +25,7 @@ pub async fn open(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {
     let sigra = Sigra::new(Config::new("roles", SecretKeyBase::generate()?), pool.clone())?;
     if is_new {
         sqlx::raw_sql(USERS).execute(&pool).await?;
-        sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
+        sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await?;
         let hash = sigra.hash_password(&Password::new(PASSWORD)).await?;
         for email in ["ada@example.com", "bob@example.com"] {
             let insert = sqlx::query("INSERT INTO users (email, hashed_password) VALUES ($1, $2)");

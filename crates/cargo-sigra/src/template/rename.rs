@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn tables_and_columns_of_the_library_keep_their_names() {
-        use sigra::store::{POSTGRES_SCHEMA, SQLITE_SCHEMA};
+        use sigra::schema;
 
-        let schemas = format!("{POSTGRES_SCHEMA}\n{SQLITE_SCHEMA}");
+        let schemas = [schema::POSTGRES, schema::SQLITE].join("\n");
         let words = schemas.split(|c| !is_word(c)).filter(|word| word.starts_with("user") || word.contains("_user"));
         let words: std::collections::BTreeSet<&str> = words.filter(|word| word.contains('_')).collect();
         assert!(words.contains("user_handle") && words.contains("users_tokens_series"), "{words:?}");

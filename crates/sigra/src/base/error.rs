@@ -9,6 +9,9 @@ use http::StatusCode;
 use crate::base::api_token_problem::ApiTokenProblem;
 use crate::base::problem::{Problem, code};
 
+/// An error of another crate, whose type is no part of the public API.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// An extension of a response, set if the handler failed with an [`Error`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed {
@@ -85,7 +88,7 @@ pub enum Error {
     Json(serde_json::Error),
     /// The password could not be hashed.
     #[error("the password could not be hashed: {0}")]
-    PasswordHash(argon2::Error),
+    PasswordHash(BoxError),
     /// The user presented a backup code where another factor is required.
     #[error("a backup code is not enough: present a code of the authenticator app, or a passkey")]
     OtherFactorRequired,
@@ -137,7 +140,7 @@ pub enum Error {
     /// A challenge for a passkey could not be created.
     #[cfg(feature = "passkeys")]
     #[error("a challenge for a passkey could not be created: {0}")]
-    Passkey(webauthn_rs::prelude::WebauthnError),
+    Passkey(BoxError),
     /// The operating system returned no random bytes.
     #[error("the operating system returned no random bytes")]
     Random,
@@ -317,7 +320,7 @@ mod tests {
             (Error::CookieTooLarge { name: "cart".to_owned(), size: 5000 }, "`CookieTooLarge`"),
             (Error::EntryName("a b".to_owned()), "`EntryName`"),
             (Error::Json(json), "`Json`"),
-            (Error::PasswordHash(argon2::Error::SaltTooShort), "`PasswordHash`"),
+            (Error::PasswordHash(argon2::Error::SaltTooShort.into()), "`PasswordHash`"),
             (Error::LastLoginMethod, "`LastLoginMethod`"),
             (Error::Encryption, "`Encryption`"),
             (Error::Random, "`Random`"),

@@ -18,9 +18,6 @@ use zeroize::Zeroizing;
 
 use crate::base::{error::Error, fingerprint::FingerprintKey, token::random_bytes};
 
-/// The minimum length of a secret, in characters.
-pub const MIN_SECRET_LEN: usize = 64;
-
 /// The secret that every key is derived from (HKDF-SHA256, RFC 5869).
 ///
 /// ```
@@ -35,8 +32,11 @@ pub const MIN_SECRET_LEN: usize = 64;
 pub struct SecretKeyBase(SecretString);
 
 impl SecretKeyBase {
-    /// Creates a secret of at least [`MIN_SECRET_LEN`] characters. White space around it is removed, such as the line
-    /// feed at the end of a file.
+    /// The minimum length of a secret, in characters.
+    pub const MIN_LEN: usize = 64;
+
+    /// Creates a secret of at least [`MIN_LEN`](Self::MIN_LEN) characters. White space around it is removed, such as
+    /// the line feed at the end of a file.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl SecretKeyBase {
         let secret = Zeroizing::new(secret.into());
         let secret = SecretString::from(secret.trim());
         let found = secret.expose_secret().chars().count();
-        if found < MIN_SECRET_LEN {
+        if found < Self::MIN_LEN {
             return Err(SecretKeyBaseError { found });
         }
         Ok(Self(secret))
@@ -119,7 +119,8 @@ impl fmt::Debug for SecretKeyBase {
 /// A secret that is too short. Displays its length, and never the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the secret has {found} characters and needs at least {MIN_SECRET_LEN}: generate one with `openssl rand -base64 48`"
+    "the secret has {found} characters and needs at least {}: generate one with `openssl rand -base64 48`",
+    SecretKeyBase::MIN_LEN
 )]
 pub struct SecretKeyBaseError {
     found: usize,

@@ -13,6 +13,7 @@ use std::{borrow::Cow, fmt};
 
 use base64::{Engine, display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::base::{
@@ -26,7 +27,7 @@ const COOKIE_SESSION_ID_LEN: usize = 16;
 /// How many bytes are the same in all tokens of a session.
 const SERIES_LEN: usize = 16;
 
-/// The purpose of a row of `users_tokens`. A token of one context is never accepted in another.
+/// The purpose of a token that is sent by email. A token of one context is never accepted in another.
 ///
 /// ```
 /// use sigra::token::Context;
@@ -37,8 +38,6 @@ const SERIES_LEN: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Context<'a> {
-    /// A logged-in browser.
-    Session,
     /// A link that confirms an email address.
     Confirm,
     /// A link that resets a password.
@@ -57,7 +56,6 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn name(self) -> Cow<'a, str> {
         match self {
-            Self::Session => "session".into(),
             Self::Confirm => "confirm".into(),
             Self::ResetPassword => "reset_password".into(),
             Self::Login => "login".into(),
@@ -214,6 +212,32 @@ token! {
     /// # Ok::<(), sigra::Error>(())
     /// ```
     pub struct EmailToken;
+}
+
+/// A valid token's user, and where and when the token was sent.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// # use sigra::token::SentToken;
+/// /// A token that was sent to one email address proves nothing about another.
+/// fn is_still_theirs(sent: &SentToken<User>) -> bool {
+///     sent.user.email == sent.to
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SentToken<U> {
+    /// The user, as the database has them now.
+    pub user: U,
+    /// The email address that the token was sent to.
+    pub to: String,
+    /// When the token was sent.
+    pub at: OffsetDateTime,
 }
 
 token! {

@@ -29,7 +29,7 @@ use crate::{
     model::feed::Feed,
 };
 
-/// The channel of the triggers in `POSTGRES_SCHEMA`.
+/// The channel of the triggers in `schema::POSTGRES`.
 const CHANNEL: &str = "sigra";
 /// Sent instead of an ID: everything may have changed.
 const EVERYTHING: &str = "*";
@@ -80,7 +80,7 @@ enum Deaf {
     Database(#[from] sqlx::Error),
     #[error("the listening connection was lost")]
     Lost,
-    #[error("the triggers of sigra::store::POSTGRES_SCHEMA are missing or disabled: create them in a migration")]
+    #[error("the triggers of sigra::schema::POSTGRES are missing or disabled: create them in a migration")]
     NoTriggers,
     #[error(
         "heartbeats don't come back: connect without a pooler, or with one that pools by session, not by transaction"

@@ -9,7 +9,4 @@ pub use self::{
     handle::{DeviceBinding, Watch},
     response::{BindingResponse, BoundSession, SessionChallenge},
 };
-pub use crate::model::{
-    binding::Binding,
-    device_bound::{BindingMode, DeviceBound, UsedWithoutKey},
-};
+pub use crate::model::{binding::Binding, device_bound::UsedWithoutKey};

@@ -48,7 +48,7 @@ pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError>
         Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone())),
         None => message.singlepart(SinglePart::plain(mail.text.clone())),
     };
-    composed.map_err(MailError::Compose)
+    composed.map_err(|error| MailError::Compose(error.into()))
 }
 
 /// Parses an email address. Lettre refuses letters beyond ASCII before the @, but a mail server with `SMTPUTF8` accepts
@@ -59,7 +59,7 @@ fn address(text: &str) -> Result<Address, MailError> {
         let (local, domain) = normalized.rsplit_once('@').ok_or(error)?;
         Ok(Address::new_dangerous(local, domain))
     });
-    parsed.map_err(MailError::Address)
+    parsed.map_err(|error| MailError::Address(error.into()))
 }
 
 #[cfg(test)]

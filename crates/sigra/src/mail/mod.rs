@@ -24,5 +24,5 @@ pub use self::{
     mail::Mail,
     mailer::Mailer,
     outbox::Outbox,
-    transport::{MailError, Mailbox},
+    transport::{MailError, Mailbox, SmtpError},
 };

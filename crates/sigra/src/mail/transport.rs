@@ -9,7 +9,7 @@ use std::{
 
 use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-use crate::mail::mail::Mail;
+use crate::{base::error::BoxError, mail::mail::Mail};
 
 /// Why an email can't be sent, or a mailer can't be created. Its `Display` names the cause, without the text of a mail
 /// server, which can repeat an email address. So it has no [`source`](std::error::Error::source).
@@ -29,16 +29,16 @@ pub enum MailError {
     From(String),
     /// The email can't be composed.
     #[error("the email can't be composed: {0}")]
-    Compose(lettre::error::Error),
+    Compose(BoxError),
     /// The recipient's email address is invalid, or the one for replies.
     #[error("invalid email address: {0}")]
-    Address(lettre::address::AddressError),
+    Address(BoxError),
     /// The mail server failed, or refused the email.
-    #[error("the mail server failed: {}", reason(.0))]
-    Smtp(lettre::transport::smtp::Error),
+    #[error("the mail server failed: {0}")]
+    Smtp(SmtpError),
     /// The file can't be written.
     #[error("the email can't be written to a file: {0}")]
-    File(lettre::transport::file::Error),
+    File(BoxError),
 }
 
 impl MailError {
@@ -47,18 +47,37 @@ impl MailError {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Smtp(error) => !is_about_the_email(error),
+            Self::Smtp(error) => !error.is_about_the_email(),
             Self::File(_) => true,
             _ => false,
         }
     }
 }
 
-/// Returns whether a mail server refused the email itself.
-fn is_about_the_email(error: &lettre::transport::smtp::Error) -> bool {
-    let text = error.source().map(ToString::to_string).unwrap_or_default();
-    error.status().is_some_and(|code| refuses_the_email(code.into(), &text))
+/// Why a mail server failed. Its `Display` has no text of the server, which can repeat an email address.
+#[derive(Debug)]
+pub struct SmtpError(lettre::transport::smtp::Error);
+
+impl SmtpError {
+    /// Returns whether the server refused the email itself.
+    fn is_about_the_email(&self) -> bool {
+        let text = self.0.source().map(ToString::to_string).unwrap_or_default();
+        self.0.status().is_some_and(|code| refuses_the_email(code.into(), &text))
+    }
 }
+
+impl fmt::Display for SmtpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.status() {
+            Some(code) => write!(f, "it responded with {code}"),
+            None if self.0.is_timeout() => f.write_str("it timed out"),
+            None if self.0.is_tls() => f.write_str("the TLS connection failed"),
+            None => f.write_str("the connection failed"),
+        }
+    }
+}
+
+impl std::error::Error for SmtpError {}
 
 /// Returns whether a reply permanently refuses this email, because of its recipient or its content. All other refusals
 /// are about the server or its client, such as 535 (the password is wrong) and 550 5.4.5 (over the quota), and end when
@@ -78,16 +97,6 @@ fn detailed_status(text: &str) -> Option<(&str, &str)> {
     let status = text.split_whitespace().next()?.strip_prefix("5.")?;
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     status.split_once('.').filter(|(subject, detail)| is_number(subject) && is_number(detail))
-}
-
-/// Returns a reason that can be logged. The server's own text can repeat the email address.
-fn reason(error: &lettre::transport::smtp::Error) -> String {
-    match error.status() {
-        Some(code) => format!("it responded with {code}"),
-        None if error.is_timeout() => "it timed out".to_owned(),
-        None if error.is_tls() => "the TLS connection failed".to_owned(),
-        None => "the connection failed".to_owned(),
-    }
 }
 
 /// Where emails are sent.
@@ -119,8 +128,10 @@ impl Transport {
         match self {
             Self::Memory(mailbox) => mailbox.put(mail),
             Self::None => return Err(MailError::NoServer),
-            Self::Smtp(smtp) => drop(smtp.send(message.clone()).await.map_err(MailError::Smtp)?),
-            Self::File(file) => drop(file.send(message.clone()).await.map_err(MailError::File)?),
+            Self::Smtp(smtp) => {
+                drop(smtp.send(message.clone()).await.map_err(|error| MailError::Smtp(SmtpError(error)))?)
+            }
+            Self::File(file) => drop(file.send(message.clone()).await.map_err(|error| MailError::File(error.into()))?),
         }
         Ok(())
     }

@@ -23,11 +23,9 @@ pub use self::{
     totp::TotpEnrollment,
     trusted_browsers::{TrustedBrowser, TrustedBrowsers},
 };
+#[cfg(feature = "passkeys")]
+pub use crate::model::second_factor::Passkey;
 pub use crate::model::{
-    checked::Checked,
-    log_in::{LoginMethod, LoginOutcome, RememberMe},
     scope::{MfaChallenge, MfaEnrollment},
     second_factor::{Factor, FactorKind, MfaCode, SecondFactor, SecondFactors, Totp, TrustBrowser},
 };
-#[cfg(feature = "passkeys")]
-pub use crate::model::{relying_party::RelyingParty, second_factor::Passkey};

@@ -107,7 +107,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let known = passkeys.iter().map(|passkey| passkey.credential_id.clone()).collect();
         let webauthn = self.sigra.webauthn()?;
         let (mut challenge, state) =
-            webauthn.start_passkey_registration(user_handle, account, account, Some(known)).map_err(Error::Passkey)?;
+            webauthn.start_passkey_registration(user_handle, account, account, Some(known)).map_err(failed)?;
         // Only a passkey that the browser finds by itself can log a user in.
         if let Some(selection) = &mut challenge.public_key.authenticator_selection {
             selection.resident_key = Some(ResidentKeyRequirement::Preferred);
@@ -219,7 +219,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
     pub async fn begin_log_in(self, session: &CookieSession) -> Result<RequestChallengeResponse, Error> {
-        let (challenge, state) = self.sigra.webauthn()?.start_discoverable_authentication().map_err(Error::Passkey)?;
+        let (challenge, state) = self.sigra.webauthn()?.start_discoverable_authentication().map_err(failed)?;
         let mut conn = self.sigra.pool().acquire().await?;
         let ceremony = Ceremony::LogIn { state };
         self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
@@ -340,8 +340,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         if credentials.is_empty() {
             return Ok(None);
         }
-        let (challenge, state) =
-            self.sigra.webauthn()?.start_passkey_authentication(&credentials).map_err(Error::Passkey)?;
+        let (challenge, state) = self.sigra.webauthn()?.start_passkey_authentication(&credentials).map_err(failed)?;
         let ceremony = Ceremony::Authentication { user: user.to_string(), state };
         self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
         Ok(Some(challenge))
@@ -503,6 +502,10 @@ fn answered(client_data: &[u8]) -> Option<Uuid> {
     }
     let client_data: ClientData = serde_json::from_slice(client_data).ok()?;
     URL_SAFE_NO_PAD.decode(client_data.challenge).ok().map(|challenge| id_of(&challenge))
+}
+
+fn failed(error: WebauthnError) -> Error {
+    Error::Passkey(error.into())
 }
 
 /// Logs why an answer is invalid, for developers only: the client doesn't learn it.

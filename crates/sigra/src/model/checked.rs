@@ -1,7 +1,7 @@
 /// The result of checking what a user presented, such as a code, the token of a link, or the signature of a passkey.
 ///
 /// ```
-/// use sigra::mfa::Checked;
+/// use sigra::Checked;
 ///
 /// fn answer(code: Checked<&str>) -> &str {
 ///     match code {

@@ -1,11 +1,13 @@
-use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use crate::password::{password::Password, policy::PasswordProblem};
+use crate::{
+    base::error::BoxError,
+    password::{password::Password, policy::PasswordProblem},
+};
 
-type BoxError = Box<dyn Error + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send>>;
 
 /// The default of [`BreachCheck::timeout`].

@@ -8,7 +8,10 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
-    base::{error::Error, token::random_bytes},
+    base::{
+        error::{BoxError, Error},
+        token::random_bytes,
+    },
     model::user::HashedPassword,
     password::password::Password,
 };
@@ -36,15 +39,19 @@ pub enum Verification {
 
 pub(crate) fn hash(argon2: &Argon2<'_>, password: &Password, memory: &mut Vec<Block>) -> Result<HashedPassword, Error> {
     let salt = random_bytes::<16>()?;
-    let output = derive(argon2, password, &salt, OUTPUT_LEN, memory).map_err(Error::PasswordHash)?;
+    let output = derive(argon2, password, &salt, OUTPUT_LEN, memory).map_err(failed)?;
     let phc = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
-        params: argon2.params().try_into().map_err(|_| Error::PasswordHash(argon2::Error::OutputTooLong))?,
-        salt: Some(Salt::new(&salt).map_err(|_| Error::PasswordHash(argon2::Error::SaltTooLong))?),
-        hash: Some(Output::new(output.as_slice()).map_err(|_| Error::PasswordHash(argon2::Error::OutputTooLong))?),
+        params: argon2.params().try_into().map_err(failed)?,
+        salt: Some(Salt::new(&salt).map_err(failed)?),
+        hash: Some(Output::new(output.as_slice()).map_err(failed)?),
     };
     Ok(HashedPassword::from(phc.to_string()))
+}
+
+fn failed(error: impl Into<BoxError>) -> Error {
+    Error::PasswordHash(error.into())
 }
 
 fn derive(

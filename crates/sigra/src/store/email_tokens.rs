@@ -11,7 +11,7 @@ use super::{
     users::check_isolation,
 };
 use crate::{
-    base::token::TokenHash,
+    base::token::{SentToken, TokenHash},
     model::{
         database::{Dialect, Reads as _, Time},
         user::{AuthUser, Connection, Row},
@@ -32,32 +32,6 @@ pub(crate) struct NewEmailToken<'a, U: AuthUser> {
     pub sent_to: &'a str,
     /// When it is sent.
     pub now: OffsetDateTime,
-}
-
-/// A valid token's user, and where and when the token was sent.
-///
-/// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
-/// # use sigra::store::Sent;
-/// /// A token that was sent to one email address proves nothing about another.
-/// fn is_still_theirs(sent: &Sent<User>) -> bool {
-///     sent.user.email == sent.to
-/// }
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Sent<U> {
-    /// The user, as the database has them now.
-    pub user: U,
-    /// The email address that the token was sent to.
-    pub to: String,
-    /// When the token was sent.
-    pub at: OffsetDateTime,
 }
 
 /// Writes a token.
@@ -82,7 +56,7 @@ pub(crate) async fn find<U: AuthUser>(
     token: TokenHash,
     context: &str,
     sent: Window,
-) -> sqlx::Result<Option<Sent<U>>> {
+) -> sqlx::Result<Option<SentToken<U>>> {
     let row = find_row::<U>(conn, token, context, sent, "").await?;
     row.as_ref().map(sent_token).transpose()
 }
@@ -94,7 +68,7 @@ pub(crate) async fn lock<U: AuthUser>(
     token: TokenHash,
     context: &str,
     sent: Window,
-) -> sqlx::Result<Option<Sent<U>>> {
+) -> sqlx::Result<Option<SentToken<U>>> {
     let Some(row) = find_row::<U>(conn, token, context, sent, U::Database::LOCK_USERS).await? else { return Ok(None) };
     check_isolation::<U>(&row)?;
     sent_token(&row).map(Some)
@@ -119,9 +93,9 @@ async fn find_row<U: AuthUser>(
     find.bind_window(sent).fetch_optional(conn).await
 }
 
-fn sent_token<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Sent<U>> {
+fn sent_token<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SentToken<U>> {
     read(row, |row| {
-        Ok(Sent { user: U::Database::user(row)?, to: row.value("sigra_sent_to")?, at: row.time("sigra_sent_at")? })
+        Ok(SentToken { user: U::Database::user(row)?, to: row.value("sigra_sent_to")?, at: row.time("sigra_sent_at")? })
     })
 }
 

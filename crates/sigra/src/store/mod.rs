@@ -62,6 +62,7 @@ mod purge;
 mod query;
 mod reader;
 mod row;
+pub mod schema;
 pub(crate) mod second_factors;
 pub(crate) mod sessions;
 #[cfg(feature = "sqlite")]
@@ -69,7 +70,6 @@ mod sqlite;
 pub(crate) mod totp;
 pub(crate) mod users;
 
-pub use self::email_tokens::Sent;
 #[cfg(feature = "mail")]
 pub(crate) use self::outgoing_mails::KeptMail;
 #[cfg(feature = "passkeys")]
@@ -103,24 +103,3 @@ pub(crate) use self::{
     identities::IdentityRow,
     oauth_flows::{FlowRow, NewFlow},
 };
-
-/// The library's tables and indexes, for SQLite. They refer to a table `users` with a column `id`. If your table has
-/// [another name](crate::AuthUser::TABLE), replace it.
-///
-/// The generator writes the schema into the host's migrations. A host without the generator runs it itself.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> sqlx::Result<()> {
-/// let pool = sqlx::SqlitePool::connect("sqlite::memory:").await?;
-/// sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY)").execute(&pool).await?;
-/// sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
-/// # Ok(()) }
-/// ```
-#[cfg(feature = "sqlite")]
-pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
-
-/// The library's tables, indexes and triggers, for PostgreSQL. They refer to a table `users` with a column `id` of type
-/// `uuid`. If that column is a `bigint`, replace the type of every `user_id` and `actor_id` too. If your table has
-/// [another name](crate::AuthUser::TABLE), replace it.
-#[cfg(feature = "postgres")]
-pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");

@@ -410,7 +410,7 @@ mod tests {
     use sqlx::{Row as _, SqlitePool};
 
     use super::*;
-    use crate::store::SQLITE_SCHEMA;
+    use crate::store::schema;
 
     #[derive(Clone, sqlx::FromRow)]
     struct User {
@@ -440,7 +440,7 @@ mod tests {
         let pool = SqlitePool::connect("sqlite::memory:").await.expect("a database");
         let mut conn = pool.acquire().await.expect("a connection");
         sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY)").execute(&mut *conn).await.expect("a table");
-        sqlx::raw_sql(SQLITE_SCHEMA).execute(&mut *conn).await.expect("tables");
+        sqlx::raw_sql(schema::SQLITE).execute(&mut *conn).await.expect("tables");
         let statements = FindByToken::<User>::new(64).current.statements;
         assert_eq!(statements.len(), 7, "for 1, 2, 4, ... 64 tokens");
         for statement in statements {

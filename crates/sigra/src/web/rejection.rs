@@ -313,7 +313,7 @@ impl IntoResponse for MissingLayer {
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{ClientKind, rejection::MfaChallengeRejection};
+/// use sigra::{ClientKind, scope::MfaChallengeRejection};
 ///
 /// let response = MfaChallengeRejection::NotPending(ClientKind::Program).into_response();
 /// assert_eq!(response.status(), StatusCode::CONFLICT);
@@ -346,7 +346,7 @@ impl IntoResponse for MfaChallengeRejection {
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{rejection::MfaEnrollmentRejection, scope::ScopeRejection};
+/// use sigra::scope::{MfaEnrollmentRejection, ScopeRejection};
 ///
 /// let response = MfaEnrollmentRejection::from(ScopeRejection::Unauthenticated).into_response();
 /// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

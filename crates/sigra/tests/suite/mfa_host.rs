@@ -9,8 +9,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sigra::{
-    CookieSession, RememberMe, Scope, Sudo,
-    mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
+    Checked, CookieSession, RememberMe, Scope, Sudo,
+    mfa::{BackupCodes, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 use uuid::Uuid;
 use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};

@@ -28,8 +28,7 @@ use sigra::{
     device_bound::BindingResponse,
     mfa::{MfaChallenge, MfaCode, MfaEnrollment, SecondFactor},
     oauth::{AddressOwner, Decision, ProviderIdentity},
-    rejection::MfaEnrollmentRejection,
-    scope::SudoRejection,
+    scope::{MfaEnrollmentRejection, SudoRejection},
     testing::TestClient,
 };
 use sqlx::Pool;

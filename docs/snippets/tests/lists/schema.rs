@@ -101,7 +101,7 @@ fn common(line: &str) -> String {
 async fn delete_statements_in_the_guides_are_valid() {
     let database = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
     sqlx::raw_sql("CREATE TABLE users (id BLOB PRIMARY KEY)").execute(&database).await.unwrap();
-    sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&database).await.unwrap();
+    sqlx::raw_sql(sigra::schema::SQLITE).execute(&database).await.unwrap();
     let mut seen = 0;
     for guide in files("docs", ".md") {
         for statement in guide.split("DELETE FROM ").skip(1) {

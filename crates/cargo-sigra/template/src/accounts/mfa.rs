@@ -2,8 +2,8 @@
 //! the user about every change.
 
 use sigra::{
-    Client, CookieSession, LoginMethod, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
+    Checked, Client, CookieSession, LoginMethod, Sudo,
+    mfa::{BackupCodes, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
 use sigra::mfa::RegisterPublicKeyCredential;

@@ -558,7 +558,7 @@ impl UserNotifier {
     }
 
     fn link(&self, label: &'static str, path: &str, token: &EmailToken, context: Context<'_>) -> Link {
-        let lifetime = self.sigra.email_tokens().ttl(context).map(works_for).unwrap_or_default();
+        let lifetime = works_for(self.sigra.email_tokens().ttl(context));
         Link { label, url: self.url(path) + &token.encode(), lifetime }
     }
 

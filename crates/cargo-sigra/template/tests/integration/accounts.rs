@@ -182,7 +182,7 @@ async fn the_migration_and_the_library_agree_on_users_tokens() {
     let host = Host::new().await;
     let fresh = sqlx::SqlitePool::connect("sqlite::memory:").await.expect("a database");
     sqlx::raw_sql("CREATE TABLE users (id BLOB PRIMARY KEY)").execute(&fresh).await.expect("created");
-    sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&fresh).await.expect("created");
+    sqlx::raw_sql(sigra::schema::SQLITE).execute(&fresh).await.expect("created");
     let migrated: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&host.pool).await.expect("a schema");
     let library: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&fresh).await.expect("a schema");
     assert_eq!(migrated, library);

@@ -3,8 +3,8 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use sigra::{
-    CookieSession, Problem, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, MfaEnrollment},
+    Checked, CookieSession, Problem, Sudo,
+    mfa::{BackupCodes, Enrolled, MfaEnrollment},
 };
 use time::OffsetDateTime;
 // <passkeys>

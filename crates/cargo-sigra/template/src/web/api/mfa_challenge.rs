@@ -2,10 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use sigra::{
-    CookieSession,
-    mfa::{Checked, MfaChallenge},
-};
+use sigra::{Checked, CookieSession, mfa::MfaChallenge};
 
 use super::{
     account::Me,

@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    AuthUser as _, CookieSession, Flash, Scope, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, MfaEnrollment, TotpEnrollment},
+    AuthUser as _, Checked, CookieSession, Flash, Scope, Sudo,
+    mfa::{BackupCodes, Enrolled, MfaEnrollment, TotpEnrollment},
     session::ReturnTo,
 };
 // <passkeys>

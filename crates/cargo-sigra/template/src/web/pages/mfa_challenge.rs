@@ -5,10 +5,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{
-    CookieSession, Flash,
-    mfa::{Checked, MfaChallenge},
-};
+use sigra::{Checked, CookieSession, Flash, mfa::MfaChallenge};
 
 use super::{
     form::Form,

@@ -4,10 +4,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{
-    CookieSession, Flash, LoginMethod, Scope, Sudo,
-    mfa::{Checked, MfaEnrollment},
-};
+use sigra::{Checked, CookieSession, Flash, LoginMethod, Scope, Sudo, mfa::MfaEnrollment};
 use uuid::Uuid;
 
 use super::{form::Form, last_way::LastWay, mfa};
