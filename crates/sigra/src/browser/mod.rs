@@ -8,5 +8,6 @@ pub(crate) mod cookie_session;
 pub(crate) mod cookies;
 pub(crate) mod flash;
 pub(crate) mod return_to;
+pub(crate) mod sealed_entry;
 pub(crate) mod token_fate;
 pub(crate) mod visit;

@@ -1,8 +1,7 @@
 //! Backup codes: how they are generated, entered and stored.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -11,7 +10,7 @@ use crate::{
         error::Error,
         token::{TokenHash, random_bytes},
     },
-    browser::cookie_session::CookieSession,
+    browser::{cookie_session::CookieSession, sealed_entry::SealedEntries},
     mfa::{handle::Mfa, totp::grouped},
     model::{second_factor::MfaCode, user::AuthUser},
 };
@@ -19,9 +18,9 @@ use crate::{
 /// How many codes a user gets.
 const CODES: usize = 10;
 
-/// The entry of the cookie session that keeps the codes for a reload of their page, and for how many seconds.
+/// The entry of the cookie session that keeps the codes for a reload of their page, and how long.
 const ENTRY: &str = "backup_codes";
-const KEPT: i64 = 10 * 60;
+const KEPT: Duration = Duration::from_mins(10);
 
 /// The bytes of a code: 120 bits, more than the 112 from which a plain hash is enough (OWASP ASVS 6.5.2).
 const CODE: usize = 15;
@@ -117,27 +116,22 @@ impl<U: AuthUser> Mfa<'_, U> {
         if form.is_empty() {
             return Ok(());
         }
-        let bytes = codes.to_bytes();
-        let made_at = self.sigra.now().unix_timestamp().to_be_bytes();
-        let kept = Zeroizing::new([made_at.as_slice(), bytes.as_slice()].concat());
-        let sealed = self.sigra.parts.encryption_keys.encrypt(&kept, &page_context(user, form))?;
-        session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))
+        self.page_entry(user, form).put(session, ENTRY, &codes.to_bytes())
     }
 
     /// Returns the backup codes that [`keep_backup_codes`](Self::keep_backup_codes) kept for this user and form.
     #[must_use]
     pub fn kept_backup_codes(self, session: &CookieSession, user: &U, form: &str) -> Option<BackupCodes> {
-        let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
-        let kept = self.sigra.parts.encryption_keys.decrypt(&sealed, &page_context(user, form))?;
-        let (made_at, codes) = kept.split_first_chunk()?;
-        let age = self.sigra.now().unix_timestamp().checked_sub(i64::from_be_bytes(*made_at))?;
-        (0..KEPT).contains(&age).then(|| BackupCodes::from_bytes(codes)).flatten()
+        BackupCodes::from_bytes(&self.page_entry(user, form).get(session, ENTRY)?)
     }
 }
 
-/// Binds the codes to the user and the form.
-fn page_context<U: AuthUser>(user: &U, form: &str) -> String {
-    format!("backup codes {} {form}", user.id())
+impl<'a, U: AuthUser> Mfa<'a, U> {
+    /// Binds the codes to the user and the form.
+    fn page_entry(self, user: &U, form: &str) -> SealedEntries<'a> {
+        let context = format!("backup codes {} {form}", user.id());
+        SealedEntries::of(&self.sigra.parts.encryption_keys, context).max_age(KEPT, self.sigra.now())
+    }
 }
 
 #[cfg(test)]

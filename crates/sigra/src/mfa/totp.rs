@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use qrcode::{EcLevel, QrCode, render::svg};
 use time::OffsetDateTime;
 use totp_rs::{Builder, Secret};
@@ -10,7 +9,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     base::{error::Error, token::random_bytes},
-    browser::cookie_session::{CookieSession, new_name},
+    browser::{
+        cookie_session::{CookieSession, new_name},
+        sealed_entry::SealedEntries,
+    },
     mfa::handle::Mfa,
     model::{second_factor::MfaCode, user::AuthUser},
 };
@@ -144,8 +146,7 @@ impl<U: AuthUser> Mfa<'_, U> {
             Some(secret) => secret,
             None => {
                 let secret = TotpSecret::generate()?;
-                let sealed = self.sigra.parts.encryption_keys.encrypt(secret.as_bytes(), &enrollment_context(user))?;
-                session.put(&new_name(ENTRY), &URL_SAFE_NO_PAD.encode(sealed))?;
+                self.entries_under_way(user).put(session, &new_name(ENTRY), secret.as_bytes())?;
                 secret
             }
         };
@@ -154,11 +155,8 @@ impl<U: AuthUser> Mfa<'_, U> {
 
     /// Returns the secrets that are being set up in this browser: one, unless several tabs began at the same moment.
     pub(super) fn totps_under_way(self, session: &CookieSession, user: &U) -> Vec<TotpSecret> {
-        let context = enrollment_context(user);
-        let open = |name: String| {
-            let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(&name)?).ok()?;
-            TotpSecret::from_bytes(&self.sigra.parts.encryption_keys.decrypt(&sealed, &context)?)
-        };
+        let entries = self.entries_under_way(user);
+        let open = |name: String| TotpSecret::from_bytes(&entries.get(session, &name)?);
         session.names_of_entries(ENTRY).into_iter().filter_map(open).collect()
     }
 
@@ -180,13 +178,15 @@ impl<U: AuthUser> Mfa<'_, U> {
     }
 }
 
+impl<'a, U: AuthUser> Mfa<'a, U> {
+    fn entries_under_way(self, user: &U) -> SealedEntries<'a> {
+        SealedEntries::of(&self.sigra.parts.encryption_keys, format!("totp enrollment {}", user.id()))
+    }
+}
+
 /// Binds a secret to its user. The context differs from an unconfirmed secret's, so neither can replace the other.
 fn secret_context<Id: fmt::Display>(user: &Id) -> String {
     format!("totp {user}")
-}
-
-fn enrollment_context<U: AuthUser>(user: &U) -> String {
-    format!("totp enrollment {}", user.id())
 }
 
 #[cfg(test)]
