@@ -28,7 +28,7 @@ use crate::{
         user::{AuthUser, Connection},
         window::CLOCK_SKEW,
     },
-    sigra::{Sigra, handle, transact},
+    sigra::{Sigra, handle, retry_once, transact},
     store::{self, Browser},
 };
 
@@ -254,19 +254,19 @@ impl<U: AuthUser> Limits<'_, U> {
     /// Counts an attempt in a transaction of its own, and returns it. It is tried once more if the database rolls it
     /// back so that another can continue.
     async fn begin_count(self, limit: Limit, key: &[u8; 32]) -> Result<Transaction<U>, Error> {
-        let mut has_failed = false;
-        loop {
-            let mut tx = self.sigra.begin().await?;
-            match self.attempt(&mut tx, limit, key).await {
-                Ok(()) => return Ok(tx),
-                Err(error @ Error::TooManyAttempts { .. }) => {
-                    // A count that a wrong clock made may have been reset.
-                    tx.commit().await?;
-                    return Err(error);
-                }
-                Err(error) if error.is_serialization_failure() && !has_failed => has_failed = true,
-                Err(error) => return Err(error),
+        retry_once!(self.try_count(limit, key).await, if true)
+    }
+
+    async fn try_count(self, limit: Limit, key: &[u8; 32]) -> Result<Transaction<U>, Error> {
+        let mut tx = self.sigra.begin().await?;
+        match self.attempt(&mut tx, limit, key).await {
+            Ok(()) => Ok(tx),
+            Err(error @ Error::TooManyAttempts { .. }) => {
+                // A count that a wrong clock made may have been reset.
+                tx.commit().await?;
+                Err(error)
             }
+            Err(error) => Err(error),
         }
     }
 

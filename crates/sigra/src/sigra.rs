@@ -37,6 +37,22 @@ use crate::{in_process::bindings::Bindings, model::device_bound::React};
 #[cfg(feature = "api-tokens")]
 use crate::store::BearerReader;
 
+/// Runs work with a transaction, and once more if the database rolls it back so that another can continue.
+macro_rules! retry_once {
+    ($work:expr, if $may_try_again:expr) => {{
+        let mut has_failed = false;
+        loop {
+            let done: Result<_, Error> = $work;
+            match done {
+                Err(error) if error.is_serialization_failure() && !has_failed && $may_try_again => has_failed = true,
+                done => break done,
+            }
+        }
+    }};
+}
+
+pub(crate) use retry_once;
+
 /// Runs statements in a transaction of their own, and commits it. If the database rolls it back so that another can
 /// continue, it is tried once more. A host's statements are called only once, so with them, it is tried again only if
 /// they weren't called yet.
@@ -47,25 +63,22 @@ macro_rules! transact {
             $work
         })
     };
-    ($sigra:expr, if $may_try_again:expr, $tx:ident => $work:expr) => {{
-        let mut has_failed = false;
-        loop {
-            let mut tx = $sigra.begin().await?;
-            let worked: Result<_, Error> = async {
-                let $tx = &mut tx;
-                $work
+    ($sigra:expr, if $may_try_again:expr, $tx:ident => $work:expr) => {
+        $crate::sigra::retry_once!(
+            async {
+                let mut tx = $sigra.begin().await?;
+                let worked: Result<_, Error> = async {
+                    let $tx = &mut tx;
+                    $work
+                }
+                .await;
+                let done = worked?;
+                tx.commit().await.map(|()| done)
             }
-            .await;
-            let done = match worked {
-                Ok(done) => tx.commit().await.map(|()| done),
-                Err(error) => Err(error),
-            };
-            match done {
-                Err(error) if error.is_serialization_failure() && !has_failed && $may_try_again => has_failed = true,
-                done => break done,
-            }
-        }
-    }};
+            .await,
+            if $may_try_again
+        )
+    };
 }
 
 pub(crate) use transact;
