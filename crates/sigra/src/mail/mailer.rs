@@ -1,17 +1,13 @@
 //! The queue that sends emails in the background, with retries, and the rounds over the outbox.
 
 use std::{
-    collections::HashSet,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
 
 use lettre::{Message, message::Mailbox as Address};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -20,22 +16,17 @@ use crate::{
         error::Error,
         task::{Task, jittered},
         telemetry,
-        token::random_bytes,
     },
     mail::{
+        deferred::Deferred,
+        held::Held,
         mail::Mail,
         message,
-        outbox::{Kept, Outbox},
+        outbox::{HOLD, Outbox, ROUND, Taken},
         transport::{MailError, Mailbox, Transport},
     },
     model::{transaction::Transaction, user::AuthUser},
 };
-
-/// The shortest delay, after the response, of work that can lead to an email. The longest is [`LATEST`].
-const EARLIEST: Duration = Duration::from_millis(200);
-
-/// See [`EARLIEST`].
-const LATEST: Duration = Duration::from_secs(2);
 
 /// The wait before each retry.
 const RETRIES: [Duration; 6] = [
@@ -47,36 +38,12 @@ const RETRIES: [Duration; 6] = [
     Duration::from_secs(10 * 60),
 ];
 
-/// How long this process holds an email in the outbox, so that no other sends it, unless it extends that.
-const HOLD: Duration = Duration::from_secs(30);
-
-/// How often this process extends the hold of its emails, and takes over those that no process holds.
-const ROUND: Duration = Duration::from_secs(8);
-
-/// The time between the attempts after the last of the [`RETRIES`].
-const PAUSE: Duration = Duration::from_secs(30 * 60);
-
-/// The age from which an email is tried once at a time, because the [`RETRIES`] have failed.
-const OLD: Duration = Duration::from_secs(20 * 60);
-
-/// How long an email that this process can't decrypt is left to others.
-const UNREADABLE: Duration = Duration::from_secs(5 * 60);
-
-/// The age from which an email is no longer taken over, because its links have expired.
-const TOO_OLD: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How many emails can wait in this process. Further ones wait in the outbox if they are in it, and are dropped
 /// otherwise, which is logged.
 const QUEUE: usize = 1000;
 
-/// How much work that can lead to emails can wait. It is counted apart, because pages promise the emails.
-const WORKS: usize = 1000;
-
 /// How many emails are sent at the same time.
-const AT_ONCE: usize = 8;
-
-/// How much work that can lead to emails runs at the same time: one piece, so that requests have priority.
-const WORKS_AT_ONCE: usize = 1;
+const CONCURRENCY: usize = 8;
 
 /// Sends emails in the background. Cheap to clone.
 ///
@@ -97,17 +64,11 @@ struct Inner {
     transport: Transport,
     from: Address,
     mails: TaskTracker,
-    works: TaskTracker,
-    at_once: Semaphore,
+    permits: Semaphore,
     outbox: OnceLock<Outbox>,
-    /// The emails in the outbox that this process holds.
-    held: Mutex<HashSet<Uuid>>,
-    /// Whether this process ends, and takes over no more emails.
-    has_left: AtomicBool,
+    held: Held,
     rounds: Task,
-    works_at_once: Semaphore,
-    /// Notified while [`Mailer::settle`] waits, so that nothing is delayed.
-    hurry: Notify,
+    deferred: Deferred,
 }
 
 impl Mailer {
@@ -124,14 +85,11 @@ impl Mailer {
             transport,
             from,
             mails: TaskTracker::new(),
-            works: TaskTracker::new(),
-            at_once: Semaphore::new(AT_ONCE),
+            permits: Semaphore::new(CONCURRENCY),
             outbox: OnceLock::new(),
-            held: Mutex::default(),
-            has_left: AtomicBool::new(false),
+            held: Held::default(),
             rounds: Task::default(),
-            works_at_once: Semaphore::new(WORKS_AT_ONCE),
-            hurry: Notify::new(),
+            deferred: Deferred::default(),
         })))
     }
 
@@ -207,7 +165,8 @@ impl Mailer {
     /// [`send_in`](Self::send_in).
     pub fn send(&self, mail: Mail) {
         if self.0.mails.len() >= QUEUE {
-            log_full("too many emails are waiting to be sent");
+            let error = "too many emails are waiting to be sent";
+            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
             return;
         }
         let mailer = self.clone();
@@ -224,38 +183,20 @@ impl Mailer {
     where
         E: fmt::Display + Send + 'static,
     {
-        if self.0.works.len() >= WORKS {
-            log_full("too much work that leads to emails is waiting");
-            return;
-        }
-        let mailer = self.clone();
-        self.0.works.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(some_time()) => {}
-                () = mailer.0.hurry.notified() => {}
-            }
-            let _turn = mailer.0.works_at_once.acquire().await;
-            if let Err(error) = work.await {
-                tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, %error);
-            }
-        });
+        self.0.deferred.spawn(work);
     }
 
     /// Releases all unsent emails to other processes, or to the next start. Call it last, before the process ends.
     /// Returns how many emails were left; without an [outbox](Self::with_outbox), these are lost. Work that was
     /// [deferred](Self::defer) and hasn't run yet is lost in any case, and logged.
     pub async fn release_unsent(&self) -> usize {
-        let Some(outbox) = self.0.outbox.get() else { return self.0.mails.len() + self.0.works.len() };
-        if !self.0.works.is_empty() {
-            let works = self.0.works.len();
+        let Some(outbox) = self.0.outbox.get() else { return self.0.mails.len() + self.0.deferred.len() };
+        if !self.0.deferred.is_empty() {
+            let works = self.0.deferred.len();
             let error = "the process ends before it has looked up the recipients";
             tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, works, error);
         }
-        let held: Vec<Uuid> = {
-            let mut held = self.held();
-            self.0.has_left.store(true, Ordering::SeqCst);
-            held.drain().collect()
-        };
+        let held = self.0.held.close();
         if let Err(error) = outbox.release(&held).await {
             tracing::warn!(target: "sigra", %error, "emails can't be released: they are sent only after their hold expires");
         }
@@ -266,8 +207,8 @@ impl Mailer {
     /// limit.
     pub async fn settle(&self) {
         // In this order: work adds its emails before it ends.
-        while !(self.0.works.is_empty() && self.0.mails.is_empty()) {
-            self.0.hurry.notify_waiters();
+        while !(self.0.deferred.is_empty() && self.0.mails.is_empty()) {
+            self.0.deferred.flush();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -286,11 +227,11 @@ impl Mailer {
         let Some(outbox) = self.0.outbox.get() else { return self.send_from_memory(mail).await };
         // Noted before it is kept, so that a concurrent `release_unsent` releases it too.
         let id = Uuid::now_v7();
-        self.held().insert(id);
+        self.0.held.add(id);
         match outbox.put(id, mail, HOLD).await {
             Ok(()) => self.send_kept(outbox, id, mail, &RETRIES).await,
             Err(error) => {
-                self.held().remove(&id);
+                self.0.held.remove(id);
                 tracing::warn!(target: "sigra", %error, "an email is kept in memory only");
                 self.send_from_memory(mail).await;
             }
@@ -308,11 +249,9 @@ impl Mailer {
     /// round takes it over.
     fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail, retries: &'static [Duration]) {
         // Noted before the task starts, so that a concurrent `release_unsent` releases it too.
-        let mut held = self.held();
-        if self.has_left() || self.0.mails.len() >= QUEUE || !held.insert(id) {
+        if self.0.mails.len() >= QUEUE || !self.0.held.claim(id) {
             return;
         }
-        drop(held);
         let mailer = self.clone();
         self.0.mails.spawn(async move { mailer.send_kept(&outbox, id, &mail, retries).await });
     }
@@ -322,7 +261,7 @@ impl Mailer {
     async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail, retries: &[Duration]) {
         self.ensure_rounds();
         let sent = self.send_with_retries(mail, retries).await;
-        let is_held = self.held().remove(&id);
+        let is_held = self.0.held.remove(id);
         match sent {
             // Even if another process holds it meanwhile, so that it isn't sent again.
             Ok(()) => {
@@ -330,20 +269,8 @@ impl Mailer {
                     tracing::warn!(target: "sigra", %error, "a sent email can't be deleted from the outbox, and may be sent again");
                 }
             }
-            Err(error) if is_held => self.put_off(outbox, id, mail, &error).await,
+            Err(error) if is_held => outbox.put_off(id, mail, &error).await,
             Err(_) => {}
-        }
-    }
-
-    /// Leaves an email in the outbox until the next attempt. One that is too old by then is deleted when it is taken.
-    async fn put_off(&self, outbox: &Outbox, id: Uuid, mail: &Mail, error: &MailError) {
-        tracing::error!(
-            target: "sigra", event = telemetry::MAIL_DELAYED, subject = mail.subject, %error,
-            "the mail server still fails: check its settings. The email is kept for a day, and tried every half hour and \
-             at each start"
-        );
-        if let Err(error) = outbox.hold(&[id], PAUSE).await {
-            tracing::warn!(target: "sigra", %error, "an email can't be put off: it is tried again in a moment");
         }
     }
 
@@ -354,54 +281,16 @@ impl Mailer {
         }
     }
 
-    /// Extends the hold of this process's emails, and takes over those that no process holds. Half of the queue stays free
-    /// for new emails.
+    /// Takes emails over from the outbox. Half of the queue stays free for new ones.
     async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
-        let mut touched: Vec<Uuid> = self.held().iter().copied().collect();
-        outbox.hold(&touched, HOLD).await?;
         // Without a mail server, emails of earlier processes wait for one.
         let has_server = !matches!(self.0.transport, Transport::None);
-        while has_server && self.0.mails.len() < QUEUE / 2 && !self.has_left() {
-            let taken = outbox.take(HOLD).await?;
-            if taken.is_empty() {
-                break;
-            }
-            touched.extend(taken.iter().map(|kept| kept.id));
-            for kept in taken {
-                self.take_up(outbox, kept).await?;
-            }
-        }
-        // A concurrent `release_unsent` may have released them before they were held.
-        if self.has_left() { outbox.release(&touched).await } else { Ok(()) }
-    }
-
-    async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), Error> {
-        if kept.age >= TOO_OLD {
-            let error = match kept.mail {
-                Some(_) => "it is older than a day",
-                None => {
-                    "it is older than a day, and can't be decrypted: keep old secrets as fallbacks when you rotate them"
-                }
-            };
-            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
-            return outbox.delete(kept.id).await;
-        }
-        let Some(mail) = kept.mail else {
-            // While a secret is rotated, old processes don't know the key of new ones.
-            tracing::warn!(target: "sigra", "an email in the outbox can't be decrypted: it is left to other processes");
-            return outbox.hold(&[kept.id], UNREADABLE).await;
+        let has_room = || has_server && self.0.mails.len() < QUEUE / 2;
+        let send = |taken: Taken| {
+            let retries: &[Duration] = if taken.is_old { &[] } else { &RETRIES };
+            self.send_held(outbox.clone(), taken.id, taken.mail, retries);
         };
-        let retries: &'static [Duration] = if kept.age < OLD { &RETRIES } else { &[] };
-        self.send_held(outbox.clone(), kept.id, mail, retries);
-        Ok(())
-    }
-
-    fn has_left(&self) -> bool {
-        self.0.has_left.load(Ordering::SeqCst)
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashSet<Uuid>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+        outbox.go_round(&self.0.held, has_room, send).await
     }
 
     /// Sends an email, or gives it up because it can't be sent at all.
@@ -435,7 +324,7 @@ impl Mailer {
     }
 
     async fn try_send(&self, mail: &Mail, message: &Message) -> Result<(), MailError> {
-        let _turn = self.0.at_once.acquire().await;
+        let _permit = self.0.permits.acquire().await;
         self.0.transport.send(mail, message).await
     }
 }
@@ -463,34 +352,29 @@ async fn go_round(mailer: Weak<Inner>) {
     }
 }
 
-fn log_full(error: &str) {
-    tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
-}
-
-/// Returns a random delay between [`EARLIEST`] and [`LATEST`].
-fn some_time() -> Duration {
-    let random = random_bytes().map_or(u16::MAX, u16::from_be_bytes);
-    EARLIEST + (LATEST - EARLIEST) * u32::from(random) / u32::from(u16::MAX)
-}
-
 impl fmt::Debug for Mailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailer")
             .field("waiting", &self.0.mails.len())
-            .field("works", &self.0.works.len())
+            .field("deferred", &self.0.deferred.len())
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use tokio::{
         io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
         net::{TcpListener, TcpStream},
     };
 
     use super::*;
-    use crate::mail::outbox::fake::FakeRows;
+    use crate::mail::{
+        deferred::{MAX_DELAY, MIN_DELAY},
+        outbox::fake::FakeRows,
+    };
 
     /// A mail server that gives each email the next of these replies. Returns the emails.
     async fn serve(listener: &TcpListener, responses: &[&str]) -> Vec<String> {
@@ -568,8 +452,8 @@ mod tests {
         while let Some(wait) = begins.recv().await {
             waits.push(wait);
         }
-        assert!(waits.len() == 20 && waits.iter().all(|wait| *wait >= EARLIEST), "{waits:?}");
-        let first_half = waits.iter().filter(|wait| **wait < (EARLIEST + LATEST) / 2).count();
+        assert!(waits.len() == 20 && waits.iter().all(|wait| *wait >= MIN_DELAY), "{waits:?}");
+        let first_half = waits.iter().filter(|wait| **wait < (MIN_DELAY + MAX_DELAY) / 2).count();
         assert!((1..20).contains(&first_half), "{waits:?}");
     }
 
@@ -583,7 +467,7 @@ mod tests {
         });
         mailer.settle().await;
         assert!(is_done.load(Ordering::SeqCst));
-        assert!(begun.elapsed() < EARLIEST);
+        assert!(begun.elapsed() < MIN_DELAY);
     }
 
     /// The mailer of a mail server that never responds, and an outbox that it doesn't use by itself.
@@ -642,7 +526,7 @@ mod tests {
             Ok::<_, MailError>(())
         });
         while !is_done.load(Ordering::SeqCst) {
-            mailer.0.hurry.notify_waiters();
+            mailer.0.deferred.flush();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

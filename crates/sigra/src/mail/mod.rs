@@ -12,6 +12,8 @@
 //! | any other | [`Mailer::send`] |
 
 pub(crate) mod address;
+mod deferred;
+mod held;
 #[allow(clippy::module_inception, reason = "it holds `Mail`")]
 mod mail;
 pub(crate) mod mailer;

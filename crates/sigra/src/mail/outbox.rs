@@ -5,8 +5,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use crate::{
-    base::error::Error,
-    mail::mail::Mail,
+    base::{error::Error, telemetry},
+    mail::{held::Held, mail::Mail, transport::MailError},
     model::{transaction::Transaction, user::AuthUser},
     sigra::Sigra,
     store::{self, KeptMail},
@@ -17,6 +17,24 @@ use crate::{
 #[derive(Clone)]
 pub struct Outbox(Arc<dyn Rows>);
 
+/// How long a process holds an email, so that no other sends it, unless it extends that.
+pub(super) const HOLD: Duration = Duration::from_secs(30);
+
+/// How often a process extends the hold of its emails, and takes over those that no process holds.
+pub(super) const ROUND: Duration = Duration::from_secs(8);
+
+/// The time between the attempts after the last retry.
+const PAUSE: Duration = Duration::from_mins(30);
+
+/// The age from which an email is tried once at a time, because its retries have failed.
+const OLD: Duration = Duration::from_mins(20);
+
+/// How long an email that this process can't decrypt is left to others.
+const UNREADABLE: Duration = Duration::from_mins(5);
+
+/// The age from which an email is no longer taken over, because its links have expired.
+const TOO_OLD: Duration = Duration::from_hours(24);
+
 /// How many emails are taken over at a time.
 const BATCH: i64 = 20;
 
@@ -26,11 +44,19 @@ const CONTEXT: &str = "outgoing mail";
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// An email from the outbox.
-pub(super) struct Kept {
-    pub id: Uuid,
+struct Kept {
+    id: Uuid,
     /// `None` if it can't be decrypted, because its key is no longer known.
-    pub mail: Option<Mail>,
-    pub age: Duration,
+    mail: Option<Mail>,
+    age: Duration,
+}
+
+/// An email to send.
+pub(super) struct Taken {
+    pub id: Uuid,
+    pub mail: Mail,
+    /// Whether it was retried before.
+    pub is_old: bool,
 }
 
 trait Rows: Send + Sync {
@@ -61,7 +87,7 @@ impl Outbox {
     }
 
     /// Extends the hold of emails. Never shortens it.
-    pub(super) async fn hold(&self, ids: &[Uuid], hold: Duration) -> Result<(), Error> {
+    async fn hold(&self, ids: &[Uuid], hold: Duration) -> Result<(), Error> {
         if ids.is_empty() { Ok(()) } else { self.0.hold(ids, hold).await }
     }
 
@@ -76,7 +102,7 @@ impl Outbox {
     }
 
     /// Takes over emails that no process holds.
-    pub(super) async fn take(&self, hold: Duration) -> Result<Vec<Kept>, Error> {
+    async fn take(&self, hold: Duration) -> Result<Vec<Kept>, Error> {
         self.0.take(hold).await
     }
 
@@ -84,6 +110,69 @@ impl Outbox {
     pub(super) async fn delete(&self, id: Uuid) -> Result<(), Error> {
         self.0.delete(id).await
     }
+}
+
+/// Rounds.
+impl Outbox {
+    /// Extends the hold of this process's emails, and takes over those that no process holds, as long as there is room.
+    pub(super) async fn go_round(
+        &self,
+        held: &Held,
+        has_room: impl Fn() -> bool,
+        send: impl Fn(Taken),
+    ) -> Result<(), Error> {
+        let mut touched = held.ids();
+        self.hold(&touched, HOLD).await?;
+        while has_room() && !held.is_closed() {
+            let taken = self.take(HOLD).await?;
+            if taken.is_empty() {
+                break;
+            }
+            touched.extend(taken.iter().map(|kept| kept.id));
+            for kept in taken {
+                self.take_up(kept).await?.into_iter().for_each(&send);
+            }
+        }
+        // A concurrent `release_unsent` may have released them before they were held.
+        if held.is_closed() { self.release(&touched).await } else { Ok(()) }
+    }
+
+    /// Returns the email if it is to be sent now. One that is too old is deleted, and one that can't be decrypted is left
+    /// to other processes.
+    async fn take_up(&self, kept: Kept) -> Result<Option<Taken>, Error> {
+        if kept.age >= TOO_OLD {
+            log_too_old(&kept);
+            self.delete(kept.id).await?;
+            return Ok(None);
+        }
+        let Some(mail) = kept.mail else {
+            // While a secret is rotated, old processes don't know the key of new ones.
+            tracing::warn!(target: "sigra", "an email in the outbox can't be decrypted: it is left to other processes");
+            self.hold(&[kept.id], UNREADABLE).await?;
+            return Ok(None);
+        };
+        Ok(Some(Taken { id: kept.id, mail, is_old: kept.age >= OLD }))
+    }
+
+    /// Leaves an email in the outbox until the next attempt. One that is too old by then is deleted when it is taken.
+    pub(super) async fn put_off(&self, id: Uuid, mail: &Mail, error: &MailError) {
+        tracing::error!(
+            target: "sigra", event = telemetry::MAIL_DELAYED, subject = mail.subject, %error,
+            "the mail server still fails: check its settings. The email is kept for a day, and tried every half hour and \
+             at each start"
+        );
+        if let Err(error) = self.hold(&[id], PAUSE).await {
+            tracing::warn!(target: "sigra", %error, "an email can't be put off: it is tried again in a moment");
+        }
+    }
+}
+
+fn log_too_old(kept: &Kept) {
+    let error = match kept.mail {
+        Some(_) => "it is older than a day",
+        None => "it is older than a day, and can't be decrypted: keep old secrets as fallbacks when you rotate them",
+    };
+    tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
 }
 
 impl<U: AuthUser> Sigra<U> {
