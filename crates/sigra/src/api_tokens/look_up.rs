@@ -70,7 +70,7 @@ impl<U: AuthUser> Sigra<U> {
             self.revoke_of_inactive(&found).await;
             return Ok(None);
         }
-        if !found.is_good(now) || !self.knows_client_of(&found) {
+        if !found.is_valid(now) || !self.knows_client_of(&found) {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(None);
         }

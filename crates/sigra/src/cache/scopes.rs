@@ -120,10 +120,10 @@ impl<U: AuthUser> ScopeCache<U> {
 
     fn find(&self, presented: Fingerprint, now_ms: i64) -> Option<Found<U>> {
         let cached = self.scopes.as_ref()?.get(&presented)?;
-        let is_good = now_ms < cached.fresh_until
+        let is_fresh = now_ms < cached.fresh_until
             && cached.found.user().is_active()
             && self.feed.is_unchanged(&cached.subject, &cached.stamp);
-        is_good.then_some(cached.found)
+        is_fresh.then_some(cached.found)
     }
 
     /// Returns the stamp for a row that is about to be read, or `None` if it can't be cached.

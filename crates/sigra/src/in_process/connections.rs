@@ -143,7 +143,7 @@ impl LiveConnections {
     }
 
     /// Records that these sessions are live.
-    pub fn note_good(&self, ids: &[SessionId]) {
+    pub fn note_live(&self, ids: &[SessionId]) {
         let mut registry = self.registry();
         for id in ids {
             if let Some(entry) = registry.sessions.get_mut(id) {

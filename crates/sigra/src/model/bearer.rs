@@ -107,15 +107,14 @@ impl BearerRow {
 }
 
 impl<U: AuthUser> FoundBearer<U> {
-    /// Returns whether the token counts.
-    pub fn is_good(&self, now: OffsetDateTime) -> bool {
-        is_good(&self.user, self.row.mfa_verified, self.row.expires_at, now)
+    pub fn is_valid(&self, now: OffsetDateTime) -> bool {
+        is_valid(&self.user, self.row.mfa_verified, self.row.expires_at, now)
     }
 }
 
-/// Returns whether a bearer token counts: it hasn't expired, and its user is active and has the [factor](has_factor)
+/// Returns whether a bearer token that exists is valid: it hasn't expired, and its user is active and has the [factor](has_factor)
 /// that they need.
-pub(crate) fn is_good<U: AuthUser>(
+pub(crate) fn is_valid<U: AuthUser>(
     user: &U,
     mfa_verified: bool,
     expires_at: Option<OffsetDateTime>,

@@ -55,14 +55,14 @@ impl RelyingParty {
 
     pub(crate) fn to_webauthn(&self) -> Result<Webauthn, ConfigError> {
         let refused = || ConfigError::RelyingParty { domain: self.domain.clone(), origin: self.origin.clone() };
-        let origin = Url::parse(&self.origin).ok().filter(|url| self.is_good_origin(url)).ok_or_else(refused)?;
+        let origin = Url::parse(&self.origin).ok().filter(|url| self.is_valid_origin(url)).ok_or_else(refused)?;
         let builder = WebauthnBuilder::new(&self.domain, &origin).map_err(|_| refused())?;
         let name = self.name.as_deref().unwrap_or(&self.domain);
         builder.rp_name(name).timeout(CEREMONY_TTL).build().map_err(|_| refused())
     }
 
     /// Browsers make passkeys only in secure contexts, and only for domains that somebody can own.
-    fn is_good_origin(&self, origin: &Url) -> bool {
+    fn is_valid_origin(&self, origin: &Url) -> bool {
         let is_localhost = self.domain == "localhost" || self.domain.ends_with(".localhost");
         let has_no_path = origin.path() == "/" && origin.query().is_none() && origin.fragment().is_none();
         let is_secure = origin.scheme() == "https" || (origin.scheme() == "http" && is_localhost);

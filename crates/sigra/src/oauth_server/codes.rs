@@ -128,7 +128,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         id: SessionId,
     ) -> Result<Option<SessionRow>, Error> {
         let found = store::sessions::find::<U>(conn, &[id]).await?.into_iter().next();
-        Ok(found.filter(|(session, user)| self.sigra.is_good_session(session, user)).map(|(session, _)| session))
+        Ok(found.filter(|(session, user)| self.sigra.gives_full_access(session, user)).map(|(session, _)| session))
     }
 }
 

@@ -53,8 +53,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let mut conn = self.sigra.pool().acquire().await?;
         let found = store::oauth_grants::find_by_token::<U>(&mut conn, presented.key().hash).await?;
         let settings = self.settings()?;
-        let is_good = |found: &FoundGrant<U>| settings.knows(&found.grant.client) && self.is_good(found);
-        let Some(found) = found.filter(is_good) else { return Ok(inactive()) };
+        let is_active = |found: &FoundGrant<U>| settings.knows(&found.grant.client) && self.is_valid(found);
+        let Some(found) = found.filter(is_active) else { return Ok(inactive()) };
         let active = Active {
             active: true,
             scope: self.sigra.parts.config.bearer_tokens.permissions.known_in(&found.permissions).to_string(),
@@ -69,8 +69,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         Ok(json(StatusCode::OK, &active))
     }
 
-    /// Returns whether a token counts, by the same rules as for the extractor.
-    fn is_good(self, found: &FoundGrant<U>) -> bool {
-        bearer::is_good(&found.user, found.grant.mfa_verified, Some(found.expires_at), self.sigra.now())
+    /// Returns whether a token is valid, by the same rules as for the extractor.
+    fn is_valid(self, found: &FoundGrant<U>) -> bool {
+        bearer::is_valid(&found.user, found.grant.mfa_verified, Some(found.expires_at), self.sigra.now())
     }
 }

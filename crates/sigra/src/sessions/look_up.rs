@@ -80,7 +80,7 @@ impl<U: AuthUser> Sigra<U> {
             Some(scope) => Some(scope),
             None => {
                 let (found, stamp) = self.find(token.hashes()).await?;
-                let found = found.filter(|found| self.is_good(found));
+                let found = found.filter(|found| self.authenticates(found));
                 found.map(|found| self.keep_scope(presented, found, stamp))
             }
         };
@@ -117,7 +117,7 @@ impl<U: AuthUser> Sigra<U> {
             tracing::warn!(target: "sigra", session_id = %scope.session().id, "a session from the future was refused: check the clocks of your servers");
             return Ok(LookedUp::Dead);
         }
-        if !scope.session().is_live(&self.parts.config.sessions, now) || !scope.user().is_active() {
+        if !self.is_usable(scope.session(), scope.user()) {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %scope.session().id);
             // The session expired, but the browser stays trusted.
             let (sigra, user, id) = (self.clone(), scope.user().id(), scope.session().id);
@@ -171,14 +171,12 @@ impl<U: AuthUser> Sigra<U> {
         id: SessionId,
     ) -> Result<Option<SessionRow>, Error> {
         if !session.has_token() {
-            let is_good =
-                |row: &SessionRow, user: &U| row.is_live(&self.parts.config.sessions, self.now()) && user.is_active();
             let found = self.find_sessions(&[id]).await?.into_iter().next();
-            return Ok(found.filter(|(row, user)| is_good(row, user)).map(|(row, _)| row));
+            return Ok(found.filter(|(row, user)| self.is_usable(row, user)).map(|(row, _)| row));
         }
         for token in session.presented() {
             let found = self.parts.reader.find(token.hashes()).await?;
-            if let Some(found) = found.filter(|found| found.scope.session().id == id && self.is_good(found)) {
+            if let Some(found) = found.filter(|found| found.scope.session().id == id && self.authenticates(found)) {
                 return Ok(Some(found.scope.session().clone()));
             }
         }
@@ -198,7 +196,7 @@ impl<U: AuthUser> Sigra<U> {
     pub(crate) async fn is_to_be_held(&self, token: SessionHashes) -> Result<bool, Error> {
         let found = self.parts.reader.find(token).await?;
         let is_replaced = |found: &Found<U>| matches!(found.standing, Standing::Previous(_));
-        Ok(found.is_some_and(|found| !is_replaced(&found) && self.is_good(&found)))
+        Ok(found.is_some_and(|found| !is_replaced(&found) && self.authenticates(&found)))
     }
 
     /// Returns whether a token belongs to no session, not even as a replaced one, and never will.
@@ -212,10 +210,14 @@ impl<U: AuthUser> Sigra<U> {
         Ok(store::sessions::find::<U>(&mut conn, ids).await?)
     }
 
-    /// Returns whether an existing session gives full access.
-    pub(crate) fn is_good_session(&self, session: &SessionRow, user: &U) -> bool {
-        let is_live = session.is_live(&self.parts.config.sessions, self.now());
-        is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full
+    /// Returns whether a session that exists can be used: it is live, and its user is active.
+    fn is_usable(&self, session: &SessionRow, user: &U) -> bool {
+        session.is_live(&self.parts.config.sessions, self.now()) && user.is_active()
+    }
+
+    /// Returns whether a session can be used, and requires no second factor first.
+    pub(crate) fn gives_full_access(&self, session: &SessionRow, user: &U) -> bool {
+        self.is_usable(session, user) && Clearance::of(user, session) == Clearance::Full
     }
 
     /// Queries the database. Returns the cache's stamp from before the query too.
@@ -233,13 +235,13 @@ impl<U: AuthUser> Sigra<U> {
         found.scope
     }
 
-    fn is_good(&self, found: &Found<U>) -> bool {
-        let now = self.now();
-        let standing = match found.standing {
+    /// Returns whether a token authenticates its user: it wasn't replaced, or only just now, and its session can be used.
+    fn authenticates(&self, found: &Found<U>) -> bool {
+        let is_valid = match found.standing {
             Standing::Current | Standing::Next => true,
             Standing::Previous(until) => until.is_some_and(|until| self.is_in_grace(until)),
         };
-        standing && found.scope.session().is_live(&self.parts.config.sessions, now) && found.scope.user().is_active()
+        is_valid && self.is_usable(found.scope.session(), found.scope.user())
     }
 
     /// Returns whether a token that was replaced because of its age is still valid.
@@ -321,7 +323,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// [`Error::SessionEnded`] if it doesn't.
     pub async fn require(self, scope: &Scope<U>) -> Result<(), Error> {
         let found = self.sigra.find_sessions(&[scope.session().id]).await?;
-        match found.iter().any(|(session, user)| self.sigra.is_good_session(session, user)) {
+        match found.iter().any(|(session, user)| self.sigra.gives_full_access(session, user)) {
             true => Ok(()),
             false => Err(Error::SessionEnded),
         }

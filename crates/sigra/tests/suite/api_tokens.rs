@@ -300,7 +300,7 @@ async fn a_caller_without_a_token_gets_the_login_page_or_a_challenge() {
 }
 
 #[tokio::test]
-async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
+async fn invariant_2_an_access_token_is_valid_exactly_while_its_row_exists() {
     let host = host().await;
     host.sigra.catch_up().await;
     let (user, browser, _) = with_token(&host).await;

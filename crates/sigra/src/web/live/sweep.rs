@@ -62,10 +62,10 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
     for batch in ids.chunks(SWEEP_BATCH) {
         match timeout(SWEEP_PATIENCE, sigra.find_sessions(batch)).await {
             Ok(Ok(found)) => {
-                let good = found.iter().filter(|(session, user)| is_live(&sigra, session, user));
-                let good: Vec<SessionId> = good.map(|(session, _)| session.id).collect();
-                let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
-                sigra.parts.live.note_good(&good);
+                let live = found.iter().filter(|(session, user)| is_live(&sigra, session, user));
+                let live: Vec<SessionId> = live.map(|(session, _)| session.id).collect();
+                let ended: Vec<SessionId> = batch.iter().filter(|id| !live.contains(id)).copied().collect();
+                sigra.parts.live.note_live(&live);
                 sigra.parts.live.end(&ended);
                 #[cfg(feature = "device-bound")]
                 {
@@ -82,7 +82,7 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
 
 /// Returns whether a session is live. A panic of the host's [`AuthUser`] counts as no.
 fn is_live<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
-    catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
+    catch_unwind(AssertUnwindSafe(|| sigra.gives_full_access(session, user))).unwrap_or(false)
 }
 
 /// Returns whether the device of a bound session has proved its key in the time that two bound cookies live. Another
