@@ -62,12 +62,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// Writes an event, in the transaction of the change that it records.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::audit::Audit;
     ///
     /// async fn make_admin(sigra: &sigra::Sigra<User>, user: i64, by: i64) -> sigra::Result<()> {
@@ -114,12 +109,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// event as `before`.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn latest_actions(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<Vec<String>> {
     ///     let events = sigra.audit().list(&user, None, 20).await?;
     ///     Ok(events.into_iter().map(|event| event.action).collect())

@@ -30,12 +30,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// and nowhere else.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::token::Context;
     ///
     /// async fn link(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<String> {
@@ -84,12 +79,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// sent to.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{Checked, Sigra, token::{Context, EmailToken}};
     ///
     /// async fn confirm(sigra: &Sigra<User>, token: &EmailToken) -> sigra::Result<bool> {
@@ -147,12 +137,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// Returns how long a token is valid, for the text of its email.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::token::Context;
     ///
     /// fn small_print(sigra: &sigra::Sigra<User>) -> String {

@@ -22,12 +22,7 @@ impl<U: AuthUser> Sigra<U> {
     /// A database whose disk is full, or whose primary became a standby, still responds to reads.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use axum::extract::State;
     /// use sigra::Sigra;
     ///

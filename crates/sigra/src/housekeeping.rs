@@ -72,12 +72,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     /// whichever is earlier. If one of them is ahead, nothing is deleted too early.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn delete_old_drafts(sigra: &sigra::Sigra<User>) -> sigra::Result<()> {
     ///     let before = sigra.housekeeping().now().await? - std::time::Duration::from_secs(30 * 24 * 60 * 60);
     ///     sqlx::query("DELETE FROM drafts WHERE edited_at < $1").bind(before).execute(sigra.pool()).await?;

@@ -14,6 +14,9 @@ mod cache;
 pub mod config;
 #[cfg(feature = "device-bound")]
 pub mod device_bound;
+#[cfg(feature = "sqlite")]
+#[doc(hidden)]
+pub mod doctest;
 mod email_tokens;
 mod health;
 mod housekeeping;

@@ -65,12 +65,7 @@ impl<U: AuthUser> Limits<'_, U> {
     /// not such an account exists. The database stores only an HMAC of it.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::limits::Limit;
     ///
     /// async fn may_ask_for_a_code(sigra: &sigra::Sigra<User>, phone: &str) -> sigra::Result<()> {
@@ -129,12 +124,7 @@ impl<U: AuthUser> Limits<'_, U> {
     /// the disk, and its result is returned only after that.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{CookieSession, Password, Sigra, Verification};
     ///
     /// async fn is_password_of(

@@ -48,12 +48,7 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// the password. [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn take_over(sigra: &sigra::Sigra<User>, user: i64, client: &sigra::Client) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     let revoked = sigra.recovery().take_over_in(&mut tx, &user, client).await?;

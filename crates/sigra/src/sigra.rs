@@ -122,12 +122,7 @@ pub(crate) use handle;
 ///
 /// ```
 /// # async fn make() -> Result<(), Box<dyn std::error::Error>> {
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::{Config, SecretKeyBase, Sigra};
 ///
 /// let pool = sqlx::SqlitePool::connect("sqlite://my_app.db").await?;

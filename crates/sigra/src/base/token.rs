@@ -217,12 +217,7 @@ token! {
 /// A valid token's user, and where and when the token was sent.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// # use sigra::token::SentToken;
 /// /// A token that was sent to one email address proves nothing about another.
 /// fn is_still_theirs(sent: &SentToken<User>) -> bool {

@@ -32,12 +32,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     /// first.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{Sigra, device_bound::Watch, mail::{Mail, Mailer}};
     ///
     /// fn notify(sigra: &Sigra<User>, mailer: Mailer) -> Watch<User> {

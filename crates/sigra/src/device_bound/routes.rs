@@ -77,12 +77,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     /// is bound once.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use axum::{extract::State, http::HeaderMap};
     /// use sigra::{CookieSession, Scope, Sigra, device_bound::BindingResponse};
     ///
@@ -143,12 +138,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     /// is enough then: the bound cookie is worth nothing without the token.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use axum::{extract::State, http::HeaderMap};
     /// use sigra::{CookieSession, Sigra, device_bound::BindingResponse};
     ///

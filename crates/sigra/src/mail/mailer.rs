@@ -99,12 +99,7 @@ impl Mailer {
     /// clones, and only the first call counts.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::mail::{MailError, Mailer};
     ///
     /// fn mailer(sigra: &sigra::Sigra<User>) -> Result<Mailer, MailError> {
@@ -124,12 +119,7 @@ impl Mailer {
     /// For every email that reports a change in the transaction, or contains a token that the transaction creates.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{Sigra, mail::{Mail, Mailer}, token::Context};
     ///
     /// async fn send_link(sigra: &Sigra<User>, mailer: &Mailer, user: &User) -> sigra::Result<()> {

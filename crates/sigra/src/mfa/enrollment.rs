@@ -40,12 +40,7 @@ impl<U: AuthUser> Mfa<'_, U> {
     /// Returns the second factors of a user.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn uses_an_app(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<bool> {
     ///     Ok(sigra.mfa().list(&user.id).await?.totp.is_some())
     /// }
@@ -91,12 +86,7 @@ impl<U: AuthUser> Mfa<'_, U> {
     /// email](crate::mail::Mailer::send_in) that informs the user, for example.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{Checked, CookieSession, Sigra, mail::{Mail, Mailer}, mfa::{Enrolled, MfaCode, MfaEnrollment}};
     ///
     /// async fn set_up(

@@ -71,12 +71,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// trust in the oldest.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn names(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<Vec<String>> {
     ///     let trusted = sigra.trusted_browsers().list(&user.id).await?;
     ///     Ok(trusted.iter().map(|browser| browser.device()).collect())

@@ -25,12 +25,7 @@ pub(crate) const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// 6750).
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// # struct ReadProjects;
 /// # impl sigra::Permission for ReadProjects {
 /// #     const NAME: &'static str = "projects:read"; const DESCRIPTION: &'static str = "See your projects";
@@ -196,12 +191,7 @@ impl<U: AuthUser, P> fmt::Debug for Bearer<U, P> {
 /// [`Scope`], which has every permission: the user themself sends the request.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// # struct ReadProjects;
 /// # impl sigra::Permission for ReadProjects {
 /// #     const NAME: &'static str = "projects:read"; const DESCRIPTION: &'static str = "See your projects";

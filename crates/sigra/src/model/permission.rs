@@ -8,12 +8,7 @@ use std::{fmt, str::FromStr};
 /// A handler names the type in its arguments, so a misspelled permission doesn't compile.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::{Bearer, Permission};
 ///
 /// struct ReadProjects;

@@ -18,12 +18,7 @@ use crate::model::{
 /// a 401. As `Option<Scope<User>>`, it is `None` for visitors.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::Scope;
 ///
 /// async fn dashboard(scope: Scope<User>) -> String {
@@ -111,12 +106,7 @@ pub struct Found<U: AuthUser> {
 /// OWASP ASVS 7.5.1 requires that before a sensitive change. Other users are redirected to the sudo page.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::Sudo;
 ///
 /// async fn delete_account(Sudo(scope): Sudo<User>) -> String {
@@ -132,12 +122,7 @@ pub struct Sudo<U: AuthUser>(pub Scope<U>);
 /// 403: the user must use a browser that supports [device-bound sessions](crate::device_bound).
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::scope::BoundSudo;
 ///
 /// async fn pay_out(BoundSudo(scope): BoundSudo<User>) -> String {
@@ -181,12 +166,7 @@ impl<U: AuthUser> Scope<U> {
 /// A user whose second factor is pending. Use it only for the pages of the challenge.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::mfa::MfaChallenge;
 ///
 /// async fn new(challenge: MfaChallenge<User>) -> String {
@@ -216,12 +196,7 @@ impl<U: AuthUser> MfaChallenge<U> {
 /// they have set one up.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use axum::{extract::State, response::Html};
 /// use sigra::{CookieSession, Sigra, mfa::MfaEnrollment};
 ///

@@ -21,12 +21,7 @@ use crate::{
 /// the client disconnects while the database commits.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use sigra::{Sigra, mail::{Mail, Mailer}};
 ///
 /// async fn upgrade(sigra: &Sigra<User>, mailer: &Mailer, user: &User) -> sigra::Result<()> {

@@ -36,12 +36,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// email](crate::mail::Mailer::send_in) that informs the user, for example. It doesn't run for a refresh.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use axum::{extract::Request, response::Response};
     /// use sigra::{Sigra, mail::{Mail, Mailer}};
     ///

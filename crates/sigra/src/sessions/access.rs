@@ -65,12 +65,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn schedule_deletion(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET is_deleted = true WHERE id = $1").bind(user).execute(&mut *tx).await?;

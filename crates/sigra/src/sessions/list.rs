@@ -12,12 +12,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// more](SessionList::has_more).
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{Scope, Sigra};
     ///
     /// async fn count_others(sigra: &Sigra<User>, scope: &Scope<User>) -> sigra::Result<usize> {

@@ -53,12 +53,7 @@ impl<U: AuthUser> Sigra<U> {
     /// factor is pending; pass it to [`complete_with`](crate::mfa::Mfa::complete_with) too.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{CookieSession, LoginMethod, LoginOutcome, RememberMe, Sigra};
     ///
     /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LoginOutcome> {
@@ -98,12 +93,7 @@ impl<U: AuthUser> Sigra<U> {
     /// returned. It runs even if the second factor is pending.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{
     ///     Checked, CookieSession, EmailToken, LoginMethod, LoginOutcome, RememberMe, Sigra, Transaction, token::Context,
     /// };

@@ -32,12 +32,7 @@ impl<U: AuthUser> Sigra<U> {
     /// with the change that causes it, or not at all. The browser gets the new token after the commit.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use sigra::{Scope, CookieSession, Sigra};
     ///
     /// async fn become_admin(sigra: &Sigra<User>, session: &CookieSession, scope: &Scope<User>) -> sigra::Result<()> {

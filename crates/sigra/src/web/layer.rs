@@ -90,12 +90,7 @@ impl<U: AuthUser> FetchCurrentScopeLayer<U> {
     /// [`SameOrigin`](crate::scope::SameOrigin).
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use axum::{Router, routing::{get, post}};
     /// use sigra::{Scope, Sigra};
     ///

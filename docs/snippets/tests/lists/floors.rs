@@ -251,7 +251,7 @@ fn the_library_respects_its_floors() {
             &["api_tokens", "mfa", "oauth", "oauth_server", "device_bound", "recovery"],
             &["housekeeping"],
             &["web"],
-            &["testing"],
+            &["testing", "doctest"],
         ],
     );
 }

@@ -18,12 +18,7 @@
 //! A request continues when its client disconnects, as a browser does with the first of two requests.
 //!
 //! ```
-//! # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-//! # impl sigra::AuthUser for User {
-//! #     type Id = i64; type Database = sqlx::Sqlite;
-//! #     fn id(&self) -> i64 { self.id }
-//! #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-//! # }
+//! # use sigra::doctest::User;
 //! use sigra::{IdempotencyKey, Sigra};
 //!
 //! // Outside the layer that writes cookies.

@@ -58,12 +58,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// this argument before [`WebSocketUpgrade`], so that it refuses clients before that asks them to upgrade.
 ///
 /// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
+/// # use sigra::doctest::User;
 /// use axum::{extract::ws::{Message, WebSocketUpgrade}, response::Response};
 /// use sigra::live::Live;
 ///
@@ -166,12 +161,7 @@ impl<U: AuthUser, M> Live<U, M> {
     /// Returns the stream, such as for an `Sse` response, but ends it when the session ends or the server stops.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// use std::convert::Infallible;
     /// use axum::response::{IntoResponse, sse::{Event, Sse}};
     /// use futures_util::stream;
@@ -274,12 +264,7 @@ impl<U: AuthUser> Sigra<U> {
     /// closed, after at most 2 seconds.
     ///
     /// ```
-    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::AuthUser for User {
-    /// #     type Id = i64; type Database = sqlx::Sqlite;
-    /// #     fn id(&self) -> i64 { self.id }
-    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-    /// # }
+    /// # use sigra::doctest::User;
     /// async fn serve(
     ///     listener: tokio::net::TcpListener,
     ///     app: axum::Router,
