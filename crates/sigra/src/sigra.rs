@@ -183,7 +183,7 @@ impl<U: AuthUser> AnyParts for Parts<U> {
 
 /// Set-up.
 impl<U: AuthUser> Sigra<U> {
-    /// Creates it from settings, which it checks, and the pool of the host's database.
+    /// Checks the settings, and creates an instance on the pool of the host's database.
     ///
     /// # Errors
     ///

@@ -455,10 +455,10 @@ impl CookieSession {
         self.state().oauth_write = Some((token, max_age));
     }
 
-    /// Returns the names of the entries of a kind that each request has its own of, oldest first. The entries may have
-    /// become invalid.
-    pub(crate) fn names_of_entries(&self, kind: &str) -> Vec<String> {
-        self.state().names_of(kind)
+    /// Returns the names of all entries `<prefix><UUID>`, oldest first. Several requests can each put one without
+    /// overwriting another's. The entries may have become invalid.
+    pub(crate) fn names_of_entries(&self, prefix: &str) -> Vec<String> {
+        self.state().names_of(prefix)
     }
 
     /// Returns all tokens that the browser presented.
@@ -706,10 +706,10 @@ impl State {
         self.is_cleared = true;
     }
 
-    fn names_of(&self, kind: &str) -> Vec<String> {
+    fn names_of(&self, prefix: &str) -> Vec<String> {
         let came = self.cookies.entry_names(&self.request);
         let names: BTreeSet<String> = came.into_iter().chain(self.outgoing.keys().cloned()).collect();
-        names.into_iter().filter(|name| is_of(kind, name)).collect()
+        names.into_iter().filter(|name| is_of(prefix, name)).collect()
     }
 
     fn waiting_flash(&self) -> Vec<WaitingFlash> {
@@ -747,14 +747,14 @@ impl State {
     }
 }
 
-/// Returns a new name for an entry of a kind that each request has its own of. Names sort by time.
-pub(crate) fn new_name(kind: &str) -> String {
-    format!("{kind}{}", Uuid::now_v7().simple())
+/// Returns a new name `<prefix><UUID>` for an entry, so that requests don't overwrite each other's. Names sort by time.
+pub(crate) fn new_name(prefix: &str) -> String {
+    format!("{prefix}{}", Uuid::now_v7().simple())
 }
 
-/// Returns whether an entry is of such a kind. It checks the id too, because a host's entry can have the same prefix.
-fn is_of(kind: &str, name: &str) -> bool {
-    name.strip_prefix(kind).is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+/// Returns whether an entry has such a name. It checks the UUID too, because a host's entry can have the same prefix.
+fn is_of(prefix: &str, name: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Never shows the content.
