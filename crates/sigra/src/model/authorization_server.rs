@@ -7,7 +7,7 @@ use url::{Host, Url};
 use crate::{
     base::config_error::ConfigError,
     model::{
-        oauth_client::{OauthClient, REGISTERED},
+        oauth_client::{OauthClient, REGISTERED, joined},
         oauth_lifetimes::GRANT_TTL,
     },
 };
@@ -37,6 +37,10 @@ pub struct AuthorizationServer {
     pub(crate) programs_per_user: usize,
     /// `None` if clients can't register.
     pub(crate) registered_clients: Option<u32>,
+    /// `None` for all permissions of the host.
+    pub(crate) registered_permissions: Option<String>,
+    /// `None` for all resources of the server, or for the whole server if it has none.
+    pub(crate) registered_resources: Option<Vec<String>>,
 }
 
 impl AuthorizationServer {
@@ -52,6 +56,8 @@ impl AuthorizationServer {
             grant_ttl: GRANT_TTL,
             programs_per_user: 100,
             registered_clients: None,
+            registered_permissions: None,
+            registered_resources: None,
         }
     }
 
@@ -63,7 +69,7 @@ impl AuthorizationServer {
 
     /// Adds a resource that tokens can be limited to (RFC 8707), such as the URL of an MCP server. A token for
     /// `https://app.example.com/mcp` opens only that path and what is below it. A resource at another origin is for an
-    /// API that [introspection](OauthClient::introspection) tokens.
+    /// API that [introspects](OauthClient::introspection) tokens.
     pub fn resource(mut self, url: impl Into<String>) -> Self {
         self.resources.push(url.into());
         self
@@ -99,9 +105,38 @@ impl AuthorizationServer {
 
     /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). There are at most
     /// this many: the one that wasn't used for the longest time, and that no user gave access, makes room. Their
-    /// redirect URIs must be `https` or on the user's computer.
+    /// redirect URIs must be `https` or on the user's computer. Nobody has checked them, so limit what they can ask for:
+    /// their [permissions](Self::registered_client_permissions) and [resources](Self::registered_client_resources).
+    ///
+    /// ```
+    /// use sigra::oauth_server::AuthorizationServer;
+    ///
+    /// let mcp = "https://app.example.com/mcp";
+    /// let server = AuthorizationServer::new("https://app.example.com")
+    ///     .resource(mcp)
+    ///     .max_registered_clients(1000)
+    ///     .registered_client_resources([mcp])
+    ///     .registered_client_permissions(["projects:read"]);
+    /// assert_eq!(server.check(), Ok(()));
+    /// ```
     pub fn max_registered_clients(mut self, max: u32) -> Self {
         self.registered_clients = (max > 0).then_some(max);
+        self
+    }
+
+    /// Sets the permissions that registered clients can ask for, by their names (default: all of the host's).
+    pub fn registered_client_permissions<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.registered_permissions = Some(joined(names));
+        self
+    }
+
+    /// Sets the resources that registered clients can ask for (RFC 8707), of those that the server
+    /// [has](Self::resource). Each request must name one of them, or it is refused with `invalid_target`.
+    ///
+    /// The default is all that the server has. As soon as it has one, registered clients get no tokens for the whole
+    /// server, unless its issuer is among these.
+    pub fn registered_client_resources<T: Into<String>>(mut self, urls: impl IntoIterator<Item = T>) -> Self {
+        self.registered_resources = Some(urls.into_iter().map(Into::into).collect());
         self
     }
 
@@ -128,7 +163,10 @@ impl AuthorizationServer {
                 return Err(ConfigError::SameOauthClient(client.id.clone()));
             }
         }
-        Ok(())
+        match self.registered_resources.iter().flatten().find(|named| self.find_resource(named).is_none()) {
+            Some(unknown) => Err(ConfigError::RegisteredClientResource(unknown.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Returns whether a client is one of the host's, or may have registered itself.
@@ -146,11 +184,19 @@ impl AuthorizationServer {
         ]
     }
 
-    /// Returns the resource that a client may ask for, as it is written in the settings.
+    /// Returns the resource that a client asks for, as it is written in the settings.
     pub(crate) fn find_resource(&self, requested: &str) -> Option<&str> {
-        // `https://app.example.com` and `https://app.example.com/` are one.
-        let is_same = |own: &str| own == requested || own.trim_end_matches('/') == requested.trim_end_matches('/');
-        std::iter::once(&self.issuer).chain(&self.resources).map(String::as_str).find(|own| is_same(own))
+        let mut own = std::iter::once(&self.issuer).chain(&self.resources).map(String::as_str);
+        own.find(|own| is_same_resource(own, requested))
+    }
+
+    /// Returns the resources that registered clients can ask for.
+    pub(crate) fn resources_of_registered_clients(&self) -> Vec<String> {
+        match &self.registered_resources {
+            Some(named) => named.clone(),
+            None if self.resources.is_empty() => vec![self.issuer.clone()],
+            None => self.resources.clone(),
+        }
     }
 
     /// Returns whether a token for a resource is valid at a path of this server.
@@ -171,6 +217,11 @@ impl AuthorizationServer {
         let own = self.resources.iter().filter(|resource| self.covers(resource, path));
         own.max_by_key(|resource| resource.len()).map_or(&self.issuer, String::as_str)
     }
+}
+
+/// Returns whether two URLs name the same resource: `https://app.example.com` and `https://app.example.com/` do.
+pub(crate) fn is_same_resource(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 fn origin(url: &Url) -> String {
@@ -235,5 +286,18 @@ mod tests {
         for bad in ["/x", "http://a.example/x", "https://a.example/x?y", "https://a.example/x#y"] {
             assert!(AuthorizationServer::new("https://a.example").resource(bad).check().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn registered_clients_can_be_limited_to_resources_that_the_server_has() {
+        let (mcp, issuer) = ("https://a.example/mcp", "https://a.example");
+        let server = || AuthorizationServer::new(issuer).max_registered_clients(10);
+        assert_eq!(server().resources_of_registered_clients(), [issuer]);
+        assert_eq!(server().resource(mcp).resources_of_registered_clients(), [mcp]);
+        let both = server().resource(mcp).registered_client_resources([issuer, mcp]);
+        assert_eq!(both.check(), Ok(()));
+        assert_eq!(both.resources_of_registered_clients(), [issuer, mcp]);
+        let unknown = server().registered_client_resources([mcp]).check();
+        assert_eq!(unknown, Err(ConfigError::RegisteredClientResource(mcp.to_owned())));
     }
 }

@@ -49,6 +49,8 @@ pub struct OauthClient {
     pub(crate) name: String,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) permissions: Option<String>,
+    /// The resources that it can ask for. `None` for all of the server's, and for the whole server.
+    pub(crate) resources: Option<Vec<String>>,
     pub(crate) devices: bool,
     pub(crate) skips_consent: bool,
     pub(crate) introspection: bool,
@@ -63,6 +65,7 @@ impl OauthClient {
             name: name.into(),
             redirect_uris: Vec::new(),
             permissions: None,
+            resources: None,
             devices: false,
             skips_consent: false,
             introspection: false,
@@ -81,8 +84,7 @@ impl OauthClient {
 
     /// Sets the permissions that it can ask for, by their names (default: all of the host's).
     pub fn permissions<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
-        let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
-        self.permissions = Some(names.join(" "));
+        self.permissions = Some(joined(names));
         self
     }
 
@@ -153,7 +155,7 @@ impl OauthClient {
             return refused("its name must have 1 to 80 characters");
         }
         if self.redirect_uris.is_empty() && !self.devices && !self.introspection {
-            return refused("it can't do anything: add a redirect URI, or turn on `OauthClient::devices`");
+            return refused("it can't do anything: add a redirect URI, or turn on `OauthClient::device_flow`");
         }
         for uri in &self.redirect_uris {
             if let Err(mistake) = check_redirect_uri(uri) {
@@ -167,7 +169,7 @@ impl OauthClient {
             Some(hash) if hash == [0; 32] => {
                 refused("its secret needs at least 32 characters: generate one with `openssl rand -hex 32`")
             }
-            None if self.introspection => refused("a client that introspection tokens needs a secret"),
+            None if self.introspection => refused("a client that introspects tokens needs a secret"),
             _ => Ok(()),
         }
     }
@@ -182,6 +184,12 @@ impl OauthClient {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         self.secret_hash.is_some_and(|own| own.ct_eq(&hash).into())
     }
+}
+
+/// Returns names with spaces between them.
+pub(crate) fn joined<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    names.join(" ")
 }
 
 /// Returns whether a name can be shown: 1 to 80 characters, without control characters and invisible ones, some of which

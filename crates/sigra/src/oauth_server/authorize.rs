@@ -33,6 +33,7 @@ pub struct AuthorizationRequest {
     challenge: String,
     permissions: Permissions,
     resource: String,
+    limit: Option<String>,
     described: Vec<RegisteredPermission>,
     lifetime: Duration,
 }
@@ -48,6 +49,13 @@ impl AuthorizationRequest {
     #[must_use]
     pub fn permissions(&self) -> &[RegisteredPermission] {
         &self.described
+    }
+
+    /// Returns the [resource](crate::oauth_server::AuthorizationServer::resource) that the client's tokens will be limited
+    /// to. `None` if they will be valid at the whole server.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.limit.as_deref()
     }
 
     /// Returns how long the client will have access, unless the user ends it before (OWASP ASVS 10.7.2).
@@ -157,13 +165,21 @@ impl<U: AuthUser> OauthServer<'_, U> {
         check_response(&parameters).map_err(refused)?;
         let challenge = read_challenge(&parameters).map_err(refused)?;
         let permissions = self.permissions_for(&client, parameters.get("scope")).map_err(refused)?;
-        let resource = self.resource_for(parameters.get("resource")).map_err(|error| match error {
+        let resource = self.resource_for(&client, parameters.get("resource")).map_err(|error| match error {
             EndpointError::Refused(refusal) => refused(refusal),
             EndpointError::Library(error) => error.into(),
         })?;
-        let (described, lifetime) = (self.described(&permissions), self.settings()?.grant_ttl);
-        let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.to_owned());
-        Ok(AuthorizationRequest { client, redirect_uri, state, challenge, permissions, resource, described, lifetime })
+        Ok(AuthorizationRequest {
+            redirect_uri: redirect_uri.to_owned(),
+            state,
+            challenge: challenge.to_owned(),
+            limit: self.limit_of(resource.clone()),
+            resource,
+            described: self.described(&permissions),
+            permissions,
+            lifetime: self.settings()?.grant_ttl,
+            client,
+        })
     }
 
     /// Returns permissions with their descriptions, in the order in which the host registered them.

@@ -57,7 +57,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
             client,
             verifier,
             redirect_uri: parameters.get("redirect_uri"),
-            resource: parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?,
+            resource: parameters
+                .get("resource")
+                .map(|resource| self.resource_for(client, Some(resource)))
+                .transpose()?,
         };
         // Nobody needs an account to send codes, and on SQLite, a transaction keeps other writers waiting.
         let known = store::oauth_codes::find::<U>(&mut *self.sigra.pool().acquire().await?, code).await?;

@@ -68,6 +68,9 @@ pub struct DeviceRequest {
     pub client: OauthClient,
     /// The permissions that it asks for, with their descriptions.
     pub permissions: Vec<RegisteredPermission>,
+    /// The [resource](crate::oauth_server::AuthorizationServer::resource) that its tokens will be limited to. `None` if
+    /// they will be valid at the whole server.
+    pub resource: Option<String>,
     /// The IP address of the program, for the user to compare.
     pub ip: Option<IpAddr>,
     /// The operating system of the program, if it says so.
@@ -123,7 +126,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             return Err(Refusal::new("unauthorized_client", "the client can't use device authorization").into());
         }
         let permissions = self.permissions_for(client, parameters.get("scope"))?.to_string();
-        let resource = self.resource_for(parameters.get("resource"))?;
+        let resource = self.resource_for(client, parameters.get("resource"))?;
         let code = FlowToken::generate()?;
         for _ in 0..TRIES {
             let user_code = UserCode::generate()?;
@@ -231,8 +234,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let permissions = self.described(&row.permissions.parse().unwrap_or_default());
         let system = row.user_agent.as_deref().and_then(system_of);
         let ip = row.ip.and_then(|ip| ip.parse().ok());
-        let lifetime = self.settings()?.grant_ttl;
-        Ok(Some(DeviceRequest { client, permissions, ip, system, inserted_at: row.inserted_at, lifetime }))
+        let (resource, lifetime) = (self.limit_of(row.resource), self.settings()?.grant_ttl);
+        Ok(Some(DeviceRequest { client, permissions, resource, ip, system, inserted_at: row.inserted_at, lifetime }))
     }
 
     /// Exchanges the code of a program for tokens, once the user has allowed it (RFC 8628 section 3.4).

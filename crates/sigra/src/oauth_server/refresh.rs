@@ -38,6 +38,9 @@ use crate::{
 const INVALID: Refusal =
     Refusal::invalid_grant("the refresh token is unknown, expired, was replaced, or belongs to another client");
 
+const LOST_RESOURCE: Refusal =
+    Refusal::invalid_grant("the client can no longer have tokens for the resource that the user allowed");
+
 /// How a refresh token relates to its grant.
 enum Standing {
     Current,
@@ -60,7 +63,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let scope = parameters.get("scope").map(str::parse).transpose();
         let scope: Option<Permissions> =
             scope.map_err(|_| Refusal::invalid_scope("the scope isn't a list of names"))?;
-        let resource = parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?;
+        let resource =
+            parameters.get("resource").map(|resource| self.resource_for(client, Some(resource))).transpose()?;
         let may = self.permissions_for(client, None)?;
         let attempt = Attempt { client, scope, may, resource };
         // Nobody needs an account to send tokens, and on SQLite, a transaction keeps other writers waiting.
@@ -101,6 +105,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
         }
         if !bearer::has_factor(&user, grant.mfa_verified) {
             return Ok(Err(INVALID));
+        }
+        // The host may have limited the client since, or removed the resource.
+        if self.resource_for(attempt.client, Some(&grant.resource)).is_err() {
+            return Ok(Err(LOST_RESOURCE));
         }
         let permissions = match attempt.permissions(&grant) {
             Ok(permissions) => permissions,

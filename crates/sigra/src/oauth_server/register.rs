@@ -22,7 +22,7 @@ use crate::{
     },
     oauth_server::{
         endpoint::read_json,
-        handle::OauthServer,
+        handle::{OauthServer, registered},
         refusal::{EndpointError, Refusal},
         response,
     },
@@ -118,6 +118,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         }
         tracing::info!(target: "sigra", event = telemetry::PROGRAM_REGISTERED, client_id = id);
         self.sigra.ensure_purged();
+        let client = registered(self.settings()?, &id, row.clone());
+        let scope = self.permissions_for(&client, None).map(|all| all.to_string()).unwrap_or_default();
         let registered = json!({
             "client_id": id,
             "client_id_issued_at": now.unix_timestamp(),
@@ -125,6 +127,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             "redirect_uris": redirect_uris,
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
+            "scope": scope,
             "token_endpoint_auth_method": "none",
         });
         Ok(response::json(StatusCode::CREATED, &registered))

@@ -6,7 +6,7 @@ use axum::{body::Body, http::StatusCode};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use sigra::{
-    Client, Problem, audit,
+    Client, Permission as _, Problem, audit,
     oauth_server::AuthorizationServer,
     testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_status},
 };
@@ -17,8 +17,8 @@ use super::{
     hanging_up::at_every_point,
     host::{DAY, MINUTE, SECOND, User, token},
     oauth_server_host::{
-        APP, CALLBACK, ISSUER, SECRET, ServerHost, Tokens, VERIFIER, another_address, answer_in, approve,
-        assert_refused, authorize_path, code_of, error_of, text,
+        APP, CALLBACK, ISSUER, MCP, ReadProjects, SECRET, ServerHost, Tokens, VERIFIER, another_address, answer_in,
+        approve, assert_refused, authorize_path, code_of, error_of, settings, text,
     },
 };
 use crate::database::{LAST_TIME, REFUSE_USER_CODES};
@@ -626,9 +626,12 @@ async fn invariant_21_an_access_token_opens_no_page_and_gives_no_access_to_other
 async fn invariant_21_a_token_for_a_resource_opens_only_that() {
     let host = ServerHost::new().await;
     let (user, browser) = host.user().await;
-    let mcp = "https://localhost/mcp";
+    let mcp = MCP;
+    assert_eq!(browser.get(&authorize_path(&[("resource", mcp)])).await.json::<Value>()["resource"], mcp);
+    assert_eq!(browser.get(&authorize_path(&[])).await.json::<Value>()["resource"], Value::Null, "the whole server");
     let code = code_of(&approve(&browser, &[("resource", mcp)]).await);
     let tokens = Tokens::of(&host.exchange(&code, &[("resource", mcp)]).await);
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap()[0].resource.as_deref(), Some(mcp));
     assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
     let refused = host.open("/api/read", &tokens.access).await;
     assert_status(&refused, StatusCode::UNAUTHORIZED);
@@ -1175,10 +1178,10 @@ async fn clients_register_only_where_the_host_allows_it() {
     assert_eq!((&client["client_name"], &client["token_endpoint_auth_method"]), (&json!("Inspector"), &json!("none")));
     let id = text(&client, "client_id");
     let (user, browser) = host.user().await;
-    let changes = [("client_id", id.as_str()), ("redirect_uri", "http://127.0.0.1:6274/callback")];
+    let changes = [("client_id", id.as_str()), ("redirect_uri", "http://127.0.0.1:6274/callback"), ("resource", MCP)];
     let code = code_of(&approve(&browser, &changes).await);
     let tokens = Tokens::of(&host.exchange(&code, &changes).await);
-    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
+    assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
     assert_status(
         &approve(&browser, &[changes[0], ("redirect_uri", "https://evil.example")]).await,
         StatusCode::BAD_REQUEST,
@@ -1218,6 +1221,59 @@ async fn a_registered_client_has_only_its_own_https_or_loopback_redirect_uris() 
     assert_status(&register(&host, &localhost).await, StatusCode::CREATED);
 }
 
+#[tokio::test]
+async fn invariant_21_a_client_that_registered_itself_gets_no_more_than_the_host_allows_such_clients() {
+    let limited = |server: AuthorizationServer| {
+        let server = server.max_registered_clients(100);
+        server.registered_client_permissions([ReadProjects::NAME]).registered_client_resources([MCP])
+    };
+    let host = ServerHost::with(limited, |config| config).await;
+    let client: Value = register(&host, &json!({ "redirect_uris": [APP] })).await.json();
+    assert_eq!(client["scope"], "projects:read");
+    let id = text(&client, "client_id");
+    let (user, browser) = host.user().await;
+    let own = [("client_id", id.as_str()), ("redirect_uri", APP), ("scope", "projects:read"), ("resource", MCP)];
+    for (name, value, why) in [
+        ("scope", "projects:read projects:write", "the client can't have these permissions"),
+        ("scope", "projects:write", "the client can't have these permissions"),
+        ("resource", "", "must name the resource"),
+        ("resource", ISSUER, "the client can't have tokens for this resource"),
+        ("resource", "https://api.example.com", "the client can't have tokens for this resource"),
+    ] {
+        let refused = browser.get(&authorize_path(&[&own[..], &[(name, value)]].concat())).await;
+        assert_status(&refused, StatusCode::BAD_REQUEST);
+        assert!(refused.text().contains(why), "{name}={value}: {refused:?}");
+    }
+    let code = code_of(&approve(&browser, &[&own[..], &[("scope", "")]].concat()).await);
+    assert_refused(&host.exchange(&code, &[own[0], own[1], ("resource", ISSUER)]).await, "invalid_target");
+    let tokens = Tokens::of(&host.exchange(&code, &own).await);
+    assert_eq!(tokens.scope, "projects:read", "without a scope, it is what such clients may have");
+    assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
+    assert_status(&host.open("/api/read", &tokens.access).await, StatusCode::UNAUTHORIZED);
+    for (change, error) in [(("scope", "projects:write"), "invalid_scope"), (("resource", ISSUER), "invalid_target")] {
+        assert_refused(&host.refresh(&tokens.refresh, &[own[0], change]).await, error);
+    }
+    // Clients for MCP ask for all that they find here.
+    let metadata: Value = host.program().get("/.well-known/oauth-protected-resource/mcp").await.json();
+    assert_eq!(metadata["scopes_supported"], json!(["projects:read"]));
+    let metadata: Value = host.program().get("/.well-known/oauth-protected-resource").await.json();
+    assert_eq!(metadata["scopes_supported"], json!(["projects:read", "projects:write"]));
+}
+
+#[tokio::test]
+async fn invariant_21_a_resource_that_a_client_can_no_longer_ask_for_is_not_refreshed() {
+    let everywhere = |_| AuthorizationServer::new(ISSUER).max_registered_clients(100);
+    let host = ServerHost::with(everywhere, |config| config).await;
+    let id = text(&register(&host, &json!({ "redirect_uris": [APP] })).await.json(), "client_id");
+    let (user, browser) = host.user().await;
+    let own = [("client_id", id.as_str()), ("redirect_uri", APP)];
+    let tokens = Tokens::of(&host.exchange(&code_of(&approve(&browser, &own).await), &own).await);
+    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email, "the server has no resources");
+    let next = Tokens::of(&host.refresh(&tokens.refresh, &own[..1]).await);
+    let limited = host.restarted(settings().max_registered_clients(100)).await;
+    assert_refused(&limited.refresh(&next.refresh, &own[..1]).await, "invalid_grant");
+}
+
 /// Anybody can register a client at their own site, so a mistake on purpose must not make this server redirect to it.
 #[tokio::test]
 async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
@@ -1225,9 +1281,9 @@ async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
     let body = json!({ "redirect_uris": ["https://evil.example/log-in"] });
     let id = text(&register(&host, &body).await.json(), "client_id");
     let (_, browser) = host.user().await;
-    let own = [("client_id", id.as_str()), ("redirect_uri", "https://evil.example/log-in")];
+    let own = [("client_id", id.as_str()), ("redirect_uri", "https://evil.example/log-in"), ("resource", MCP)];
     for mistake in [("scope", "everything"), ("code_challenge", ""), ("resource", "https://evil.example")] {
-        let response = browser.get(&authorize_path(&[own[0], own[1], mistake])).await;
+        let response = browser.get(&authorize_path(&[own[0], own[1], own[2], mistake])).await;
         assert_status(&response, StatusCode::BAD_REQUEST);
         assert_eq!(response.location(), None, "{mistake:?}");
     }
@@ -1240,7 +1296,7 @@ async fn registered_clients_are_limited_in_number_and_for_each_address() {
     let body = json!({ "redirect_uris": ["https://app.example.com/callback"] });
     let first = text(&register(&host, &body).await.json(), "client_id");
     let (_, browser) = host.user().await;
-    let changes = [("client_id", first.as_str()), ("redirect_uri", APP)];
+    let changes = [("client_id", first.as_str()), ("redirect_uri", APP), ("resource", MCP)];
     let code = code_of(&approve(&browser, &changes).await);
     assert_status(&host.exchange(&code, &changes).await, StatusCode::OK);
     for _ in 0..5 {

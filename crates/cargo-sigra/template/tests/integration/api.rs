@@ -868,6 +868,7 @@ async fn a_frontend_shows_what_a_program_asks_for_and_sends_the_decision() {
     let asked: Value = browser.get(AUTHORIZE).await.json();
     assert_eq!((&asked["status"], &asked["client"]["name"]), (&json!("ask"), &json!("MyApp CLI")));
     assert_eq!(asked["permissions"], json!([{ "name": "projects:read", "description": "See your projects" }]));
+    assert_eq!(asked["resource"], Value::Null, "the whole application");
     let denied: Value = post(&browser, AUTHORIZE, json!({ "decision": "deny" })).await.json();
     assert!(denied["url"].as_str().expect("a URL").contains("error=access_denied"));
     let (other, _) = api.authenticated_fixture().await;

@@ -8,9 +8,12 @@ use crate::support::enroll;
 // </mfa>
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
-use sigra::testing::{
-    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_email_sent, assert_no_email_sent,
-    assert_redirected_to, assert_status,
+use sigra::{
+    oauth_server::{AuthorizationServer, OauthClient},
+    testing::{
+        TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_email_sent, assert_no_email_sent,
+        assert_redirected_to, assert_status,
+    },
 };
 use url::{Url, form_urlencoded};
 
@@ -161,6 +164,30 @@ async fn the_consent_page_cannot_be_framed_and_its_form_leads_only_to_the_progra
         assert_eq!(others(policy), of_home);
         assert_eq!(page.header("x-frame-options"), Some("DENY"));
     }
+}
+
+#[tokio::test]
+async fn a_user_reads_which_part_of_the_application_access_is_limited_to() {
+    const LIMIT: &str = "Its access is limited to http://localhost:4000/mcp.";
+    let mcp = "http://localhost:4000/mcp";
+    let client = OauthClient::new(CLIENT, "MyApp CLI").redirect_uri("http://127.0.0.1/callback").device_flow(true);
+    let server = AuthorizationServer::new("http://localhost:4000").resource(mcp).client(client);
+    let host = Host::configured(|config| config.oauth_server(server)).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert!(!browser.get(&authorize_path(CALLBACK)).await.text().contains("Its access is limited"));
+    let path = format!("{}&resource={mcp}", authorize_path(CALLBACK));
+    assert_contains(&browser.get(&path).await, LIMIT);
+    let form = [("client_id", CLIENT), ("resource", mcp)];
+    let begun = program(&host).post("/oauth/device_authorization", &form).await;
+    let entered = browser.post("/device", &[("user[user_code]", &field(&begun, "user_code"))]).await;
+    assert_contains(&entered, LIMIT);
+
+    let allowed = browser.post(&path, &[("user[decision]", "allow")]).await;
+    let code = answer(allowed.location().expect("a URL"), "code").expect("a code");
+    assert_status(&exchange(&host, &code).await, 200);
+    assert_contains(&browser.get("/users/sessions").await, LIMIT);
+    let mail = assert_email_sent(host.accounts.mailer(), &user.email, "A program got access to your account").await;
+    assert!(mail.text.contains(LIMIT), "{mail:?}");
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub struct Asked {
     /// Send it with the decision, as `shown_to`.
     user: String,
     permissions: Vec<Permission>,
+    /// The part of the application that it will be able to use, unless it will be able to use all of it.
+    resource: Option<String>,
     /// Where the browser goes next: a host, or the scheme of an app.
     destination: String,
 }
@@ -68,6 +70,7 @@ impl Asked {
             client: request.client().into(),
             user: user.id.to_string(),
             permissions: request.permissions().iter().map(Permission::from).collect(),
+            resource: request.resource().map(str::to_owned),
             destination: request.destination(),
         }
     }
