@@ -69,7 +69,7 @@ impl AuthorizationServer {
 
     /// Adds a resource that tokens can be limited to (RFC 8707), such as the URL of an MCP server. A token for
     /// `https://app.example.com/mcp` opens only that path and what is below it. A resource at another origin is for an
-    /// API that [introspects](OauthClient::introspection) tokens.
+    /// API that [introspects](OauthClient::introspection_for) tokens.
     pub fn resource(mut self, url: impl Into<String>) -> Self {
         self.resources.push(url.into());
         self
@@ -162,6 +162,10 @@ impl AuthorizationServer {
             if self.clients[..at].iter().any(|earlier| earlier.id == client.id) {
                 return Err(ConfigError::SameOauthClient(client.id.clone()));
             }
+            if client.introspection_for.iter().any(|resource| self.find_resource(resource).is_none()) {
+                let mistake = "it introspects tokens for a resource that the server doesn't have: add it with `AuthorizationServer::resource`";
+                return Err(ConfigError::OauthClient { client: client.id.clone(), mistake });
+            }
         }
         match self.registered_resources.iter().flatten().find(|named| self.find_resource(named).is_none()) {
             Some(unknown) => Err(ConfigError::RegisteredClientResource(unknown.clone())),
@@ -188,6 +192,12 @@ impl AuthorizationServer {
     pub(crate) fn find_resource(&self, requested: &str) -> Option<&str> {
         let mut own = std::iter::once(&self.issuer).chain(&self.resources).map(String::as_str);
         own.find(|own| is_same_resource(own, requested))
+    }
+
+    /// Returns whether a client can introspect tokens for a resource (RFC 7662 section 4).
+    pub(crate) fn can_introspect(&self, client: &OauthClient, resource: &str) -> bool {
+        (client.introspection && is_same_resource(&self.issuer, resource))
+            || client.introspection_for.iter().any(|own| is_same_resource(own, resource))
     }
 
     /// Returns the resources that registered clients can ask for.
@@ -286,6 +296,23 @@ mod tests {
         for bad in ["/x", "http://a.example/x", "https://a.example/x?y", "https://a.example/x#y"] {
             assert!(AuthorizationServer::new("https://a.example").resource(bad).check().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_client_introspects_only_tokens_for_its_own_resources() {
+        let (issuer, api, mcp) = ("https://a.example", "https://api.example", "https://a.example/mcp");
+        let client = || OauthClient::new("api", "API").secret(&"s".repeat(32));
+        let server = |client| AuthorizationServer::new(issuer).resource(api).resource(mcp).client(client);
+        for (client, own) in [(client().introspection(true), issuer), (client().introspection_for(api), api)] {
+            let server = server(client.clone());
+            assert_eq!(server.check(), Ok(()));
+            for resource in [issuer, api, mcp] {
+                assert_eq!(server.can_introspect(&client, resource), resource == own, "{resource}");
+            }
+        }
+        assert!(!server(client()).can_introspect(&client(), issuer));
+        let unknown = server(client().introspection_for("https://other.example")).check().expect_err("must be refused");
+        assert!(unknown.to_string().contains("add it with `AuthorizationServer::resource`"), "{unknown}");
     }
 
     #[test]

@@ -53,7 +53,10 @@ pub struct OauthClient {
     pub(crate) resources: Option<Vec<String>>,
     pub(crate) devices: bool,
     pub(crate) skips_consent: bool,
+    /// Whether it can introspect tokens for the whole server.
     pub(crate) introspection: bool,
+    /// The resources whose tokens it can introspect.
+    pub(crate) introspection_for: Vec<String>,
     pub(crate) secret_hash: Option<[u8; 32]>,
 }
 
@@ -69,6 +72,7 @@ impl OauthClient {
             devices: false,
             skips_consent: false,
             introspection: false,
+            introspection_for: Vec::new(),
             secret_hash: None,
         }
     }
@@ -118,10 +122,27 @@ impl OauthClient {
         self
     }
 
-    /// Sets whether it can introspect access tokens (RFC 7662), as an API on another server does (default: no). It needs
-    /// a [secret](Self::secret).
+    /// Sets whether it can introspect access tokens for the whole server (RFC 7662, default: no). It needs a
+    /// [secret](Self::secret).
     pub fn introspection(mut self, on: bool) -> Self {
         self.introspection = on;
+        self
+    }
+
+    /// Lets it introspect access tokens for a resource (RFC 7662), as an API on another server does. All other tokens are
+    /// inactive to it (section 4), also those for the whole server. It must be one of the [server's
+    /// resources](crate::oauth_server::AuthorizationServer::resource), and the client needs a [secret](Self::secret).
+    ///
+    /// ```
+    /// use sigra::oauth_server::{AuthorizationServer, OauthClient};
+    ///
+    /// let api = "https://api.example.com";
+    /// let client = OauthClient::new("api", "Our API").secret(&"s".repeat(32)).introspection_for(api);
+    /// let server = AuthorizationServer::new("https://app.example.com").resource(api).client(client);
+    /// assert_eq!(server.check(), Ok(()));
+    /// ```
+    pub fn introspection_for(mut self, resource: impl Into<String>) -> Self {
+        self.introspection_for.push(resource.into());
         self
     }
 
@@ -154,7 +175,7 @@ impl OauthClient {
         if !is_name(&self.name) {
             return refused("its name must have 1 to 80 characters");
         }
-        if self.redirect_uris.is_empty() && !self.devices && !self.introspection {
+        if self.redirect_uris.is_empty() && !self.devices && !self.introspects() {
             return refused("it can't do anything: add a redirect URI, or turn on `OauthClient::device_flow`");
         }
         for uri in &self.redirect_uris {
@@ -169,9 +190,14 @@ impl OauthClient {
             Some(hash) if hash == [0; 32] => {
                 refused("its secret needs at least 32 characters: generate one with `openssl rand -hex 32`")
             }
-            None if self.introspection => refused("a client that introspects tokens needs a secret"),
+            None if self.introspects() => refused("a client that introspects tokens needs a secret"),
             _ => Ok(()),
         }
+    }
+
+    /// Returns whether it can introspect any tokens.
+    pub(crate) fn introspects(&self) -> bool {
+        self.introspection || !self.introspection_for.is_empty()
     }
 
     /// Returns whether a request can redirect to a URI.
@@ -397,6 +423,7 @@ mod tests {
             OauthClient::new("cli", "CLI"),
             cli().skip_consent(true),
             cli().introspection(true),
+            cli().introspection_for("https://api.example.com"),
             cli().secret("short"),
         ];
         for client in refused {

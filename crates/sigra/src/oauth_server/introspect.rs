@@ -35,8 +35,9 @@ struct Active<'a> {
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/introspect` (RFC 7662), for an API on another server: describes an access token: whether it is
-    /// valid, and what it allows. Only clients that [may introspect](crate::oauth_server::OauthClient::introspection) can call
-    /// it, with their secret. They must compare `aud` with their own resource.
+    /// valid, and what it allows. Only clients that can introspect may call it, with their secret: tokens for [their
+    /// resources](crate::oauth_server::OauthClient::introspection_for), or for the [whole
+    /// server](crate::oauth_server::OauthClient::introspection). All others are inactive to them.
     pub async fn introspect(self, request: Request) -> Response {
         self.answer_introspect(request).await.unwrap_or_else(|error| error.into_response())
     }
@@ -44,7 +45,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     async fn answer_introspect(self, request: Request) -> Result<Response, EndpointError> {
         let (headers, parameters) = read_form(request).await?;
         let client = self.authenticate(&headers, &parameters).await?;
-        if !client.introspection {
+        if !client.introspects() {
             return Err(Refusal::invalid_client().into());
         }
         let token = parameters.require("token", "token is missing")?;
@@ -53,7 +54,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let mut conn = self.sigra.pool().acquire().await?;
         let found = store::oauth_grants::find_by_token::<U>(&mut conn, presented.key().hash).await?;
         let settings = self.settings()?;
-        let is_good = |found: &FoundGrant<U>| settings.knows(&found.grant.client) && self.is_good(found);
+        let is_good = |found: &FoundGrant<U>| {
+            settings.can_introspect(&client, &found.grant.resource)
+                && settings.knows(&found.grant.client)
+                && self.is_good(found)
+        };
         let Some(found) = found.filter(is_good) else { return Ok(inactive()) };
         let active = Active {
             active: true,

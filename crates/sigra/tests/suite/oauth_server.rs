@@ -1149,6 +1149,19 @@ async fn only_a_client_with_a_secret_that_may_introspect_does() {
     for inactive in ["x", &tokens.refresh] {
         assert_eq!(ask(inactive, "api", SECRET).await.json::<Value>(), json!({ "active": false }));
     }
+    // RFC 7662 section 4: a token for something else is inactive to it.
+    let is_active =
+        async |token: &str, client: &str| ask(token, client, SECRET).await.json::<Value>()["active"] == true;
+    let of_mcp = host.log_in_with(&browser, &[("resource", MCP)]).await.access;
+    let of_server = host.log_in(&browser).await.access;
+    for (client, active) in [("api", [true, false, false]), ("gateway", [false, false, true])] {
+        let answers = [
+            is_active(&tokens.access, client).await,
+            is_active(&of_mcp, client).await,
+            is_active(&of_server, client).await,
+        ];
+        assert_eq!(answers, active, "{client}");
+    }
     suspend(&host, &user).await;
     assert_eq!(ask(&tokens.access, "api", SECRET).await.json::<Value>(), json!({ "active": false }));
 }
