@@ -166,7 +166,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let challenge = read_challenge(&parameters).map_err(refused)?;
         let permissions = self.permissions_for(&client, parameters.get("scope")).map_err(refused)?;
         let resource = self.resource_for(&client, parameters.get("resource")).map_err(|error| match error {
-            EndpointError::Refused(refusal) => refused(refusal),
+            EndpointError::Refused { refusal, .. } => refused(refusal),
             EndpointError::Library(error) => error.into(),
         })?;
         Ok(AuthorizationRequest {

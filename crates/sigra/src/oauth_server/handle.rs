@@ -56,13 +56,17 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
         parameters: &Parameters,
     ) -> Result<OauthClient, EndpointError> {
         let presented = Presented::of(headers, parameters)?;
-        let client = self.find_client(&presented.client).await?.ok_or(Refusal::invalid_client())?;
+        let client = self.find_client(&presented.client).await?;
+        let client = client.ok_or(Refusal::invalid_client().because("unknown_client"))?;
         let is_it = match (&client.secret_hash, &presented.secret) {
             (Some(_), Some(secret)) => client.has_secret(secret),
             (Some(_), None) | (None, Some(_)) => false,
             (None, None) => true,
         };
-        if is_it { Ok(client) } else { Err(Refusal::invalid_client().into()) }
+        match is_it {
+            true => Ok(client),
+            false => Err(EndpointError::from(Refusal::invalid_client().because("wrong_secret")).of(&client)),
+        }
     }
 
     /// Returns the permissions that a client asks for: at least one, all of which are registered, and which the client

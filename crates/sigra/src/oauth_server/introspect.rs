@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::{
     base::bearer_secret::PresentedBearer,
-    model::{bearer, user::AuthUser},
+    model::{bearer, oauth_client::OauthClient, user::AuthUser},
     oauth_server::{
         endpoint::read_form,
         handle::OauthServer,
+        parameters::Parameters,
         refusal::{EndpointError, Refusal},
         response::json,
     },
@@ -45,8 +46,12 @@ impl<U: AuthUser> OauthServer<'_, U> {
     async fn answer_introspect(self, request: Request) -> Result<Response, EndpointError> {
         let (headers, parameters) = read_form(request).await?;
         let client = self.authenticate(&headers, &parameters).await?;
+        self.describe(&client, &parameters).await.map_err(|error| error.of(&client))
+    }
+
+    async fn describe(self, client: &OauthClient, parameters: &Parameters) -> Result<Response, EndpointError> {
         if !client.introspects() {
-            return Err(Refusal::invalid_client().into());
+            return Err(Refusal::invalid_client().because("no_introspection").into());
         }
         let token = parameters.require("token", "token is missing")?;
         let inactive = || json(StatusCode::OK, &serde_json::json!({ "active": false }));
@@ -55,7 +60,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let found = store::oauth_grants::find_by_token::<U>(&mut conn, presented.key().hash).await?;
         let settings = self.settings()?;
         let is_good = |found: &FoundGrant<U>| {
-            settings.can_introspect(&client, &found.grant.resource)
+            settings.can_introspect(client, &found.grant.resource)
                 && settings.knows(&found.grant.client)
                 && self.is_good(found)
         };

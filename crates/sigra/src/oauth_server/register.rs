@@ -99,7 +99,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let insert = async move |sigra: Sigra<U>| {
             sigra.oauth_server().insert_client(name, registration.redirect_uris, max).await
         };
-        self.to_the_end(insert).await
+        Ok(self.to_the_end(insert).await)
     }
 
     async fn insert_client(
@@ -114,7 +114,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
             Ok(store::oauth_clients::insert::<U::Database>(conn, &id, &row, max.into(), now).await?)
         });
         if !inserted? {
-            return Err(Refusal::new("access_denied", "too many clients have registered").into());
+            return Err(Refusal::new("access_denied", "too many clients have registered")
+                .because("too_many_clients")
+                .into());
         }
         tracing::info!(target: "sigra", event = telemetry::PROGRAM_REGISTERED, client_id = id);
         self.sigra.ensure_purged();

@@ -29,6 +29,7 @@ const AT_ONCE: usize = 16;
 pub async fn cause_every_event() {
     let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     register(&host, &json!({ "redirect_uris": [APP] })).await;
+    assert_refused(&host.exchange("unknown", &[]).await, "invalid_grant");
     let (user, browser) = host.user().await;
     host.log_in(&browser).await;
     let grant = host.sigra().oauth_server().grants(&user.id).await.unwrap().remove(0);
@@ -494,6 +495,19 @@ async fn invariant_17_a_suspended_or_deleted_user_has_no_tokens_on_any_node() {
         assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
     }
     assert_eq!(host.count("oauth_grants").await, 0);
+}
+
+#[tokio::test]
+async fn a_refresh_for_an_inactive_user_ends_the_access_of_the_program_with_an_audit_event() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    suspend(&host, &user).await;
+    assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+    assert_eq!(host.count("oauth_grants").await, 0);
+    let events = host.sigra().audit().list(&user.id, None, 10).await.unwrap();
+    let revoked = events.iter().find(|event| event.action == audit::PROGRAM_REVOKED).expect("an event");
+    assert_eq!(revoked.metadata, json!({ "name": "Acme CLI", "reason": "inactive" }));
 }
 
 #[tokio::test]
