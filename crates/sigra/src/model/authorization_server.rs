@@ -7,6 +7,7 @@ use url::{Host, Url};
 use crate::{
     base::config_error::ConfigError,
     model::{
+        limit::Limit,
         oauth_client::{OauthClient, REGISTERED, joined},
         oauth_lifetimes::GRANT_TTL,
     },
@@ -41,6 +42,7 @@ pub struct AuthorizationServer {
     pub(crate) registered_permissions: Option<String>,
     /// `None` for all resources of the server, or for the whole server if it has none.
     pub(crate) registered_resources: Option<Vec<String>>,
+    pub(crate) registration_limit: Limit,
 }
 
 impl AuthorizationServer {
@@ -58,6 +60,7 @@ impl AuthorizationServer {
             registered_clients: None,
             registered_permissions: None,
             registered_resources: None,
+            registration_limit: Limit::CLIENT_REGISTRATION,
         }
     }
 
@@ -103,10 +106,14 @@ impl AuthorizationServer {
         self
     }
 
-    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). There are at most
-    /// this many: the one that wasn't used for the longest time, and that no user gave access, makes room. Their
-    /// redirect URIs must be `https` or on the user's computer. Nobody has checked them, so limit what they can ask for:
-    /// their [permissions](Self::registered_client_permissions) and [resources](Self::registered_client_resources).
+    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). Their redirect URIs must
+    /// be `https` or on the user's computer. Nobody has checked them, so limit the
+    /// [resources](Self::registered_client_resources) and [permissions](Self::registered_client_permissions) that they can
+    /// ask for.
+    ///
+    /// Programs with the same name and redirect URIs are one client. There are at most this many: the one that wasn't used
+    /// for the longest time makes room for another. Not within 15 minutes of its use, and not while it has access to an
+    /// account, although each user's access protects only the 2 clients that were used last.
     ///
     /// ```
     /// use sigra::oauth_server::AuthorizationServer;
@@ -124,6 +131,23 @@ impl AuthorizationServer {
         self
     }
 
+    /// Sets how many clients can be registered from one IP address, or from one IPv6 network of 64 bits
+    /// (default: [`Limit::CLIENT_REGISTRATION`], 10 in an hour). A registration that repeats an earlier one doesn't
+    /// count. If the IP address is unknown, all share ten times this limit.
+    ///
+    /// ```
+    /// use sigra::{limits::Limit, oauth_server::AuthorizationServer};
+    ///
+    /// let server = AuthorizationServer::new("https://app.example.com")
+    ///     .max_registered_clients(10_000)
+    ///     .registration_limit(Limit::CLIENT_REGISTRATION.free(100));
+    /// # let _ = server;
+    /// ```
+    pub fn registration_limit(mut self, limit: Limit) -> Self {
+        self.registration_limit = limit;
+        self
+    }
+
     /// Sets the permissions that registered clients can ask for, by their names (default: all of the host's).
     pub fn registered_client_permissions<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.registered_permissions = Some(joined(names));
@@ -131,7 +155,7 @@ impl AuthorizationServer {
     }
 
     /// Sets the resources that registered clients can ask for (RFC 8707), of those that the server
-    /// [has](Self::resource). Each request must name one of them, or it is refused with `invalid_target`.
+    /// [has](Self::resource). Each request must name one of them as its `resource`, or it is refused.
     ///
     /// The default is all that the server has. As soon as it has one, registered clients get no tokens for the whole
     /// server, unless its issuer is among these.

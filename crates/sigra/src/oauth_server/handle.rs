@@ -46,7 +46,7 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
         }
         let mut conn = self.sigra.pool().acquire().await?;
         let row = store::oauth_clients::find::<U::Database>(&mut conn, id).await?;
-        Ok(row.map(|row| registered(settings, id, row)))
+        Ok(row.map(|row| registered(settings, id, &row)))
     }
 
     /// Returns the client that sends a request, if it presents its secret or has none.
@@ -106,8 +106,8 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
 
 /// Returns a client that registered itself. What it can ask for is in the settings, not in its row, so that a change of
 /// the settings concerns all of them.
-pub(super) fn registered(settings: &AuthorizationServer, id: &str, row: RegisteredClientRow) -> OauthClient {
-    let client = OauthClient::new(id, row.name);
+pub(super) fn registered(settings: &AuthorizationServer, id: &str, row: &RegisteredClientRow) -> OauthClient {
+    let client = OauthClient::new(id, &row.name);
     let client = row.redirect_uris.split(' ').fold(client, OauthClient::redirect_uri);
     OauthClient {
         permissions: settings.registered_permissions.clone(),

@@ -1,16 +1,21 @@
 //! The OAuth server: codes, refresh tokens, devices, and what ends them. Attacks first.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{body::Body, http::StatusCode};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use sigra::{
     Client, Permission as _, Problem, audit,
+    limits::Limit,
     oauth_server::AuthorizationServer,
     testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_status},
 };
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 use url::form_urlencoded;
 
 use super::{
@@ -895,7 +900,7 @@ async fn invariant_17_other_endpoints_end_what_they_have_begun_even_if_the_progr
     .await;
     for (table, request) in [
         ("oauth_device_codes", form_to as fn(&str, &[(&str, &str)]) -> Request<Body>),
-        ("oauth_clients", |_, _| registration(&json!({ "redirect_uris": [APP] }))),
+        ("oauth_clients", |_, _| registration(&another_client())),
     ] {
         let mut begun = 0;
         at_every_point(async |polls| {
@@ -1187,6 +1192,12 @@ fn registration(body: &Value) -> Request<Body> {
     request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
 }
 
+/// What a client says about itself, another one for each call.
+fn another_client() -> Value {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    json!({ "client_name": format!("Agent {}", NEXT.fetch_add(1, Ordering::Relaxed)), "redirect_uris": [APP] })
+}
+
 async fn register(host: &ServerHost, body: &Value) -> TestResponse {
     host.program().peer(another_address()).send(registration(body)).await
 }
@@ -1320,32 +1331,141 @@ async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
 #[tokio::test]
 async fn registered_clients_are_limited_in_number_and_for_each_address() {
     let host = ServerHost::with(|server| server.max_registered_clients(3), |config| config).await;
-    let body = json!({ "redirect_uris": ["https://app.example.com/callback"] });
-    let first = text(&register(&host, &body).await.json(), "client_id");
-    let (_, browser) = host.user().await;
+    let first = text(&register(&host, &another_client()).await.json(), "client_id");
+    let (user, browser) = host.user().await;
     let changes = [("client_id", first.as_str()), ("redirect_uri", APP), ("resource", MCP)];
     let code = code_of(&approve(&browser, &changes).await);
     assert_status(&host.exchange(&code, &changes).await, StatusCode::OK);
     for _ in 0..5 {
-        assert_status(&register(&host, &body).await, StatusCode::CREATED);
+        host.host.clock().advance(MINUTE * 15);
+        assert_status(&register(&host, &another_client()).await, StatusCode::CREATED);
     }
     assert_eq!(host.count("oauth_clients").await, 3, "unused clients make room");
-    assert_status(&approve(&browser, &changes).await, StatusCode::SEE_OTHER);
+    host.host.post_log_in(&browser, &user, false).await;
+    code_of(&approve(&browser, &changes).await);
 
     let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     let program = host.program().peer(another_address());
     for _ in 0..10 {
-        assert_status(&program.send(registration(&body)).await, StatusCode::CREATED);
+        assert_status(&program.send(registration(&another_client())).await, StatusCode::CREATED);
     }
-    assert_status(&program.send(registration(&body)).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_status(&program.send(registration(&another_client())).await, StatusCode::TOO_MANY_REQUESTS);
     let of_network = async |host_part: u16| {
         let peer = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host_part);
-        host.program().peer((peer, 443).into()).send(registration(&body)).await
+        host.program().peer((peer, 443).into()).send(registration(&another_client())).await
     };
     for n in 0..10 {
         assert_status(&of_network(n).await, StatusCode::CREATED);
     }
     assert_status(&of_network(10).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn the_host_sets_how_many_clients_an_address_registers() {
+    let limited = |server: AuthorizationServer| {
+        server.max_registered_clients(100).registration_limit(Limit::CLIENT_REGISTRATION.free(2))
+    };
+    let host = ServerHost::with(limited, |config| config).await;
+    let program = host.program().peer(another_address());
+    for _ in 0..2 {
+        assert_status(&program.send(registration(&another_client())).await, StatusCode::CREATED);
+    }
+    assert_status(&program.send(registration(&another_client())).await, StatusCode::TOO_MANY_REQUESTS);
+    // Of those whose address is unknown, one can hardly use it up for all.
+    let unknown = async || host.router().oneshot(registration(&another_client())).await.unwrap().status();
+    for _ in 0..20 {
+        assert_eq!(unknown().await, StatusCode::CREATED);
+    }
+    assert_eq!(unknown().await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// A hosted client registers for each of its users.
+#[tokio::test]
+async fn programs_that_say_the_same_about_themselves_are_one_client() {
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
+    let program = host.program().peer(another_address());
+    let body = json!({ "client_name": "Agent", "redirect_uris": [APP] });
+    let first: Value = program.send(registration(&body)).await.json();
+    host.host.clock().advance(MINUTE * 2);
+    for _ in 0..10 {
+        let again = program.send(registration(&body)).await;
+        assert_status(&again, StatusCode::CREATED);
+        assert_eq!(again.json::<Value>(), first);
+    }
+    assert_eq!(host.count("oauth_clients").await, 1);
+    for other in [
+        json!({ "client_name": "Agent 2", "redirect_uris": [APP] }),
+        json!({ "redirect_uris": [APP] }),
+        json!({ "client_name": "Agent", "redirect_uris": ["https://app.example.com/other"] }),
+        json!({ "client_name": "Agent", "redirect_uris": [APP, "https://app.example.com/other"] }),
+    ] {
+        assert_ne!(program.send(registration(&other)).await.json::<Value>()["client_id"], first["client_id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_registered_or_was_allowed_within_15_minutes_makes_no_room() {
+    let host = ServerHost::with(|server| server.max_registered_clients(1), |config| config).await;
+    let body = another_client();
+    let id = text(&register(&host, &body).await.json(), "client_id");
+    host.host.clock().advance(MINUTE * 14);
+    assert_refused(&register(&host, &another_client()).await, "access_denied");
+    assert_status(&register(&host, &body).await, StatusCode::CREATED);
+    host.host.clock().advance(MINUTE * 14);
+    assert_refused(&register(&host, &another_client()).await, "access_denied");
+
+    host.host.clock().advance(MINUTE);
+    let (_, browser) = host.user().await;
+    let changes = [("client_id", id.as_str()), ("redirect_uri", APP), ("resource", MCP)];
+    let code = code_of(&approve(&browser, &changes).await);
+    assert_refused(&register(&host, &another_client()).await, "access_denied");
+    assert_status(&host.exchange(&code, &changes).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_user_cannot_keep_others_from_registering_their_programs() {
+    let host = ServerHost::with(|server| server.max_registered_clients(3), |config| config).await;
+    let (_, browser) = host.user().await;
+    let mut programs = Vec::new();
+    for _ in 0..3 {
+        let id = text(&register(&host, &another_client()).await.json(), "client_id");
+        let changes = [("client_id", id.as_str()), ("redirect_uri", APP), ("resource", MCP)];
+        let code = code_of(&approve(&browser, &changes).await);
+        let tokens = Tokens::of(&host.exchange(&code, &changes).await);
+        host.host.clock().advance(SECOND);
+        programs.push((id, tokens.refresh));
+    }
+    host.host.clock().advance(MINUTE * 15);
+    assert_status(&register(&host, &another_client()).await, StatusCode::CREATED);
+    host.host.clock().advance(MINUTE * 15);
+    assert_status(&register(&host, &another_client()).await, StatusCode::CREATED);
+    assert_eq!(host.count("oauth_clients").await, 3);
+    for ((id, refresh), error) in programs.iter().zip([Some("invalid_client"), None, None]) {
+        let refreshed = host.refresh(refresh, &[("client_id", id)]).await;
+        match error {
+            Some(error) => assert_refused(&refreshed, error),
+            None => assert_status(&refreshed, StatusCode::OK),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_programs_that_register_at_once_in_a_full_table_each_find_room() {
+    let most = AT_ONCE as u32;
+    let host = ServerHost::with(|server| server.max_registered_clients(most), |config| config.rate_limits(false)).await;
+    let host = Arc::new(host);
+    for _ in 0..AT_ONCE {
+        register(&host, &another_client()).await;
+    }
+    host.host.clock().advance(MINUTE * 15);
+    let mut registrations = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let host = host.clone();
+        registrations.spawn(async move { register(&host, &another_client()).await.status() });
+    }
+    let statuses = registrations.join_all().await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::CREATED), "{statuses:?}");
+    assert_eq!(host.count("oauth_clients").await, AT_ONCE as i64);
 }
 
 // Metadata, other origins, and housekeeping.
