@@ -64,8 +64,8 @@ impl AuthorizationRequest {
         self.lifetime
     }
 
-    /// Returns where the browser goes next, in words for the user: the host of a website, `this computer`, or the scheme
-    /// of an app.
+    /// Returns where the browser goes next, for the user: the host of a website, the scheme of an app, or a loopback
+    /// address such as `127.0.0.1` if it is [on their own computer](Self::is_local).
     #[must_use]
     pub fn destination(&self) -> String {
         let Ok(url) = Url::parse(&self.redirect_uri) else { return self.redirect_uri.clone() };

@@ -48,6 +48,10 @@ pub struct Asked {
     resource: Option<String>,
     /// Where the browser goes next: a host, or the scheme of an app.
     destination: String,
+    /// Whether that is a program on the user's own computer.
+    local: bool,
+    /// How long it will have access, in seconds.
+    lifetime: u64,
 }
 
 #[derive(Serialize)]
@@ -72,6 +76,8 @@ impl Asked {
             permissions: request.permissions().iter().map(Permission::from).collect(),
             resource: request.resource().map(str::to_owned),
             destination: request.destination(),
+            local: request.is_local(),
+            lifetime: request.lifetime().as_secs(),
         }
     }
 }

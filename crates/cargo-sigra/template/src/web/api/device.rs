@@ -31,6 +31,8 @@ pub struct Waiting {
     system: Option<&'static str>,
     #[serde(with = "time::serde::rfc3339")]
     inserted_at: OffsetDateTime,
+    /// How long it will have access, in seconds.
+    lifetime: u64,
 }
 
 impl From<DeviceRequest> for Waiting {
@@ -42,6 +44,7 @@ impl From<DeviceRequest> for Waiting {
             ip: request.ip,
             system: request.system,
             inserted_at: request.inserted_at,
+            lifetime: request.lifetime.as_secs(),
         }
     }
 }
