@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// The path of the authorization endpoint.
+pub(crate) const AUTHORIZE_PATH: &str = "/oauth/authorize";
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The settings of the [OAuth server](crate::oauth_server): the clients of the host, and where their tokens are valid.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     base::error::Error,
     model::{
-        authorization_server::{AuthorizationServer, is_same_resource},
+        authorization_server::{AUTHORIZE_PATH, AuthorizationServer, is_same_resource},
         user::AuthUser,
     },
     oauth_server::{handle::OauthServer, response, token::DEVICE_CODE},
@@ -24,7 +24,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let at = |path: &str| format!("{}{path}", settings.issuer);
         let mut metadata = json!({
             "issuer": settings.issuer,
-            "authorization_endpoint": at("/oauth/authorize"),
+            "authorization_endpoint": at(AUTHORIZE_PATH),
             "token_endpoint": at("/oauth/token"),
             "revocation_endpoint": at("/oauth/revoke"),
             "introspection_endpoint": at("/oauth/introspect"),

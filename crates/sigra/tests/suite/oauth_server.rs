@@ -100,6 +100,27 @@ async fn a_visitor_logs_in_first_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_too_long_to_return_to_is_refused_before_a_login_or_sudo_mode() {
+    let host = ServerHost::new().await;
+    let state = "s".repeat(2100);
+    let long = [("state", state.as_str())];
+    let refused = TestClient::new(host.router()).get(&authorize_path(&long)).await;
+    assert_status(&refused, StatusCode::URI_TOO_LONG);
+    assert!(refused.text().contains("2048"), "{refused:?}");
+    let (_, browser) = host.user().await;
+    assert_status(&browser.get(&authorize_path(&long)).await, StatusCode::OK);
+    code_of(&approve(&browser, &long).await);
+    host.host.clock().advance(MINUTE * 20);
+    assert_status(&approve(&browser, &long).await, StatusCode::URI_TOO_LONG);
+    assert_status(&approve(&browser, &[]).await, StatusCode::SEE_OTHER);
+    // Other pages aren't waited for.
+    let page = format!("/me?state={state}");
+    assert_status(&TestClient::new(host.router()).get(&page).await, StatusCode::SEE_OTHER);
+    let program = TestClient::new(host.router()).json();
+    assert_status(&program.get(&authorize_path(&long)).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_user_who_says_no_gives_nothing() {
     let host = ServerHost::new().await;
     let (_, browser) = host.user().await;

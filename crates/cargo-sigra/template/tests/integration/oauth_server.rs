@@ -238,6 +238,15 @@ async fn invariant_19_a_user_gives_only_what_was_shown_to_them() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_too_long_to_return_to_is_refused_before_the_login() {
+    let host = Host::new().await;
+    let path = authorize_path(CALLBACK).replace("state=xyz", &format!("state={}", "x".repeat(2100)));
+    let refused = host.client().get(&path).await;
+    assert_status(&refused, 414);
+    assert_contains(&refused, "2048 characters");
+}
+
+#[tokio::test]
 async fn a_user_who_cancels_gives_nothing() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
