@@ -114,6 +114,7 @@ describe("the example MCP server", { timeout: 120_000 }, () => {
     await page.getByLabel("Password").fill("correct horse battery staple");
     await page.getByRole("button", { name: "Log in" }).click();
     await page.getByText("Test agent").waitFor();
+    await page.getByText(`Its access is limited to ${url}`).waitFor();
     await page.getByRole("button", { name: "Give access" }).click();
     const back = await answer;
     await site.stop();

@@ -18,6 +18,7 @@
 //! | [`IDENTITY_LINKED`], [`IDENTITY_UNLINKED`] | an account at a provider was linked or unlinked: written by the library |
 //! | [`API_TOKEN_CREATED`], [`API_TOKEN_REVOKED`] | a personal access token was created or revoked, or all of an account were revoked: written by the library |
 //! | [`PROGRAM_AUTHORIZED`], [`PROGRAM_REVOKED`] | a program got access by OAuth, or its access was ended: written by the library |
+//! | [`PROGRAM_REFUSED`] | a program presented an authorization code that was issued for something else, so somebody has a copy of it: written by the library |
 //! | [`PROGRAM_TOKEN_REUSED`] | somebody has a copy of a program's token, so its access was ended: written by the library |
 //! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser was trusted to skip the second factor, or no longer is: written by the library |
 //! | [`ACCOUNT_RECOVERED`] | an account was taken back with the recovery link of an email: written by the library |
@@ -45,9 +46,9 @@ pub use crate::model::audit::{
     ACCOUNT_REGISTERED, API_TOKEN_CREATED, API_TOKEN_REVOKED, Audit, AuditEvent, BACKUP_CODES_REGENERATED,
     BROWSER_DISTRUSTED, BROWSER_TRUSTED, EMAIL_CHANGE_REQUESTED, EMAIL_CHANGED, IDENTITY_LINKED, IDENTITY_UNLINKED,
     LOGIN_FAILURE, LOGIN_LINK_REQUESTED, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, PASSKEY_ADDED,
-    PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED, PROGRAM_AUTHORIZED, PROGRAM_REVOKED,
-    PROGRAM_TOKEN_REUSED, REAUTHENTICATION_SUCCESS, SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED, TOTP_ENABLED,
-    USED_WITHOUT_KEY,
+    PASSKEY_REMOVED, PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED, PROGRAM_AUTHORIZED, PROGRAM_REFUSED,
+    PROGRAM_REVOKED, PROGRAM_TOKEN_REUSED, REAUTHENTICATION_SUCCESS, SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED,
+    TOTP_ENABLED, USED_WITHOUT_KEY,
 };
 
 handle! {

@@ -48,7 +48,13 @@ impl Permission for ReadProjects {
 }
 
 fn config(url: &str) -> sigra::Result<Config> {
-    let server = AuthorizationServer::new(url).resource(format!("{url}/mcp")).max_registered_clients(1000);
+    let mcp = format!("{url}/mcp");
+    // Nobody has checked the programs that register themselves, so they get tokens for the MCP server only.
+    let server = AuthorizationServer::new(url)
+        .resource(&mcp)
+        .max_registered_clients(1000)
+        .registered_client_resources([&mcp])
+        .registered_client_permissions([ReadProjects::NAME]);
     // Store the secret in your own application: with a new one, every restart logs everyone out.
     let config = Config::new("example", SecretKeyBase::generate()?).login_page("/log-in", || "Log in first.");
     // To give a program access takes a recent login.
@@ -162,7 +168,8 @@ mod tests {
         assert_redirected_to(&browser.get(&path).await, "/log-in");
         let form = [("email", "ada@example.com"), ("password", "correct horse battery staple")];
         assert_redirected_to(&browser.post("/log-in", &form).await, &path);
-        assert!(browser.get(&path).await.text().contains("<b>Agent</b>"));
+        let page = browser.get(&path).await.text();
+        assert!(page.contains("<b>Agent</b>") && page.contains("limited to http://localhost:3000/mcp"), "{page}");
         let allowed = browser.post(&path, &[("decision", "allow")]).await;
         let code = allowed.location().unwrap().split(['=', '&']).nth(1).unwrap().to_owned();
         let form = [

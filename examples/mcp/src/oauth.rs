@@ -91,11 +91,13 @@ fn page(request: &AuthorizationRequest, scope: &Scope<User>) -> impl IntoRespons
          <h1>Give <b>{client}</b> access?</h1>
          <p>You are logged in as {user}. Nobody has checked who made this program. It will be able to:
          <ul>{permissions}</ul>
+         <p>Its access is limited to {resource}.
          <p>You will be sent to {destination}.
          <form method=post><button name=decision value=allow>Give access</button>
          <button name=decision value=deny>Cancel</button></form>",
         client = escape(request.client().name()),
         user = escape(&scope.user().email),
+        resource = request.resource().unwrap_or("this site"),
         destination = escape(&request.destination()),
     );
     let policy = format!(

@@ -168,6 +168,12 @@ pub enum ConfigError {
     #[cfg(feature = "oauth-server")]
     #[error("`{0}` can't be a resource: use an https URL without query and fragment, and each only once")]
     Resource(String),
+    /// A resource for registered clients that the server doesn't have.
+    #[cfg(feature = "oauth-server")]
+    #[error(
+        "registered clients can't ask for `{0}`, which the server doesn't have: add it with `AuthorizationServer::resource` too"
+    )]
+    RegisteredClientResource(String),
     /// An origin that no browser ever sends.
     #[error("`{0}` is not an origin: use scheme and host, such as `https://app.example.com`, without a path")]
     Origin(String),

@@ -36,6 +36,8 @@ pub(crate) mod code {
     pub const TOO_MANY_PASSKEYS: &str = "too_many_passkeys";
     #[cfg(feature = "oauth-server")]
     pub const TOO_MANY_PROGRAMS: &str = "too_many_programs";
+    #[cfg(feature = "oauth-server")]
+    pub const URI_TOO_LONG: &str = "uri_too_long";
 }
 
 /// An error response that a host can render as it likes. It is also in the response's extensions, so that a layer can

@@ -20,9 +20,10 @@
 //! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` or `grant_id` | a token that was replaced long before was presented to log out, to log in again or to refresh, or an authorization code came twice, so somebody has a copy. The session or the program's access was ended |
 //! | [`PROGRAM_AUTHORIZED`] | info | `user_id`, `grant_id`, `client_id` | a program got its first tokens from the OAuth server |
 //! | [`PROGRAM_REVOKED`] | info | `user_id`, `grant_id` | a user, or the program itself, ended its access |
+//! | [`PROGRAM_REFUSED`] | info | `reason` (such as `wrong_secret`, `unknown_client`, `wrong_verifier`, or the error of the response), `client_id` if the client is known | an endpoint of the OAuth server refused a program. Not while the program waits for its user |
 //! | [`PROGRAM_REGISTERED`] | info | `client_id` | a program registered itself as a client of the OAuth server |
 //! | [`COOKIE_REJECTED`] | info | | a cookie has an invalid signature, or there are valid cookies of two users |
-//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrollment_required`, `sudo_required`, `binding_required`, and of bearer tokens `invalid_token`, `invalid_request`, `insufficient_scope`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `token_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
+//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrollment_required`, `sudo_required`, `binding_required`, `uri_too_long`, and of bearer tokens `invalid_token`, `invalid_request`, `insufficient_scope`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `token_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
 //! | [`RATE_LIMITED`] | info | `limit` (`account`, `address` or `live`), with `live` also `session_id` | there were too many attempts, or there are too many live connections |
 //! | [`BINDING_REGISTERED`] | info | `user_id`, `session_id` | a session was bound to a device |
 //! | [`BINDING_REFUSED`] | info | `session_id`, `purpose` (`registration`, `refresh`), `reason` (`no_proof`, `malformed`, `audience`, `challenge`, `used`, `signature`, `bound_already`) | a browser could not bind a session, or could not prove its key |
@@ -70,6 +71,8 @@ pub const TOKEN_REUSED: &str = "auth.token.reused";
 pub const PROGRAM_AUTHORIZED: &str = "auth.program.authorized";
 /// A user, or the program itself, ended its access.
 pub const PROGRAM_REVOKED: &str = "auth.program.revoked";
+/// An endpoint of the OAuth server refused a program.
+pub const PROGRAM_REFUSED: &str = "auth.program.refused";
 /// A program registered itself as a client of the OAuth server.
 pub const PROGRAM_REGISTERED: &str = "auth.program.registered";
 /// A cookie has an invalid signature, or there are valid cookies of two users.

@@ -3,7 +3,7 @@ use std::fmt;
 use http::{Uri, uri::PathAndQuery};
 
 /// The maximum length of a path, in bytes.
-const MAX_LEN: usize = 2048;
+pub(crate) const MAX_LEN: usize = 2048;
 
 /// A path of this application to return to after the login.
 ///

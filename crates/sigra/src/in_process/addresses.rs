@@ -65,7 +65,7 @@ impl Addresses {
 }
 
 /// How many times the limit of one address the clients without a known address share.
-const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+pub(crate) const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// The number of addresses above which inactive ones are forgotten.
 const MAX_ADDRESSES: usize = 100_000;

@@ -7,10 +7,14 @@ use url::{Host, Url};
 use crate::{
     base::config_error::{ConfigError, check_durations},
     model::{
-        oauth_client::{OauthClient, REGISTERED},
+        limit::Limit,
+        oauth_client::{OauthClient, REGISTERED, joined},
         oauth_lifetimes::GRANT_TTL,
     },
 };
+
+/// The path of the authorization endpoint.
+pub(crate) const AUTHORIZE_PATH: &str = "/oauth/authorize";
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -37,6 +41,11 @@ pub struct AuthorizationServer {
     pub(crate) programs_per_user: usize,
     /// `None` if clients can't register.
     pub(crate) registered_clients: Option<u32>,
+    /// `None` for all permissions of the host.
+    pub(crate) registered_permissions: Option<String>,
+    /// `None` for all resources of the server, or for the whole server if it has none.
+    pub(crate) registered_resources: Option<Vec<String>>,
+    pub(crate) registration_limit: Limit,
 }
 
 impl AuthorizationServer {
@@ -52,6 +61,9 @@ impl AuthorizationServer {
             grant_ttl: GRANT_TTL,
             programs_per_user: 100,
             registered_clients: None,
+            registered_permissions: None,
+            registered_resources: None,
+            registration_limit: Limit::CLIENT_REGISTRATION,
         }
     }
 
@@ -63,7 +75,7 @@ impl AuthorizationServer {
 
     /// Adds a resource that tokens can be limited to (RFC 8707), such as the URL of an MCP server. A token for
     /// `https://app.example.com/mcp` opens only that path and what is below it. A resource at another origin is for an
-    /// API that [introspection](OauthClient::introspection) tokens.
+    /// API that [introspects](OauthClient::introspection_for) tokens.
     pub fn resource(mut self, url: impl Into<String>) -> Self {
         self.resources.push(url.into());
         self
@@ -97,11 +109,61 @@ impl AuthorizationServer {
         self
     }
 
-    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). There are at most
-    /// this many: the one that wasn't used for the longest time, and that no user gave access, makes room. Their
-    /// redirect URIs must be `https` or on the user's computer.
+    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). Their redirect URIs must
+    /// be `https` or on the user's computer. Nobody has checked them, so limit the
+    /// [resources](Self::registered_client_resources) and [permissions](Self::registered_client_permissions) that they can
+    /// ask for.
+    ///
+    /// Programs with the same name and redirect URIs are one client. There are at most this many: the one that wasn't used
+    /// for the longest time makes room for another. Not within 15 minutes of its use, and not while it has access to an
+    /// account, although each user's access protects only the 2 clients that were used last.
+    ///
+    /// ```
+    /// use sigra::oauth_server::AuthorizationServer;
+    ///
+    /// let mcp = "https://app.example.com/mcp";
+    /// let server = AuthorizationServer::new("https://app.example.com")
+    ///     .resource(mcp)
+    ///     .max_registered_clients(1000)
+    ///     .registered_client_resources([mcp])
+    ///     .registered_client_permissions(["projects:read"]);
+    /// assert_eq!(server.check(), Ok(()));
+    /// ```
     pub fn max_registered_clients(mut self, max: u32) -> Self {
         self.registered_clients = (max > 0).then_some(max);
+        self
+    }
+
+    /// Sets how many clients can be registered from one IP address, or from one IPv6 network of 64 bits
+    /// (default: [`Limit::CLIENT_REGISTRATION`], 10 in an hour). A registration that repeats an earlier one doesn't
+    /// count. If the IP address is unknown, all share ten times this limit.
+    ///
+    /// ```
+    /// use sigra::{limits::Limit, oauth_server::AuthorizationServer};
+    ///
+    /// let server = AuthorizationServer::new("https://app.example.com")
+    ///     .max_registered_clients(10_000)
+    ///     .registration_limit(Limit::CLIENT_REGISTRATION.free(100));
+    /// # let _ = server;
+    /// ```
+    pub fn registration_limit(mut self, limit: Limit) -> Self {
+        self.registration_limit = limit;
+        self
+    }
+
+    /// Sets the permissions that registered clients can ask for, by their names (default: all of the host's).
+    pub fn registered_client_permissions<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.registered_permissions = Some(joined(names));
+        self
+    }
+
+    /// Sets the resources that registered clients can ask for (RFC 8707), of those that the server
+    /// [has](Self::resource). Each request must name one of them as its `resource`, or it is refused.
+    ///
+    /// The default is all that the server has. As soon as it has one, registered clients get no tokens for the whole
+    /// server, unless its issuer is among these.
+    pub fn registered_client_resources<T: Into<String>>(mut self, urls: impl IntoIterator<Item = T>) -> Self {
+        self.registered_resources = Some(urls.into_iter().map(Into::into).collect());
         self
     }
 
@@ -145,8 +207,15 @@ impl AuthorizationServer {
             if self.clients[..at].iter().any(|earlier| earlier.id == client.id) {
                 return Err(ConfigError::SameOauthClient(client.id.clone()));
             }
+            if client.introspection_for.iter().any(|resource| self.find_resource(resource).is_none()) {
+                let mistake = "it introspects tokens for a resource that the server doesn't have: add it with `AuthorizationServer::resource`";
+                return Err(ConfigError::OauthClient { client: client.id.clone(), mistake });
+            }
         }
-        Ok(())
+        match self.registered_resources.iter().flatten().find(|named| self.find_resource(named).is_none()) {
+            Some(unknown) => Err(ConfigError::RegisteredClientResource(unknown.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Returns whether a client is one of the host's, or may have registered itself.
@@ -155,11 +224,25 @@ impl AuthorizationServer {
         is_registered || self.clients.iter().any(|known| known.id == client)
     }
 
-    /// Returns the resource that a client may ask for, as it is written in the settings.
+    /// Returns the resource that a client asks for, as it is written in the settings.
     pub(crate) fn find_resource(&self, requested: &str) -> Option<&str> {
-        // `https://app.example.com` and `https://app.example.com/` are one.
-        let is_same = |own: &str| own == requested || own.trim_end_matches('/') == requested.trim_end_matches('/');
-        std::iter::once(&self.issuer).chain(&self.resources).map(String::as_str).find(|own| is_same(own))
+        let mut own = std::iter::once(&self.issuer).chain(&self.resources).map(String::as_str);
+        own.find(|own| is_same_resource(own, requested))
+    }
+
+    /// Returns whether a client can introspect tokens for a resource (RFC 7662 section 4).
+    pub(crate) fn can_introspect(&self, client: &OauthClient, resource: &str) -> bool {
+        (client.introspection && is_same_resource(&self.issuer, resource))
+            || client.introspection_for.iter().any(|own| is_same_resource(own, resource))
+    }
+
+    /// Returns the resources that registered clients can ask for.
+    pub(crate) fn resources_of_registered_clients(&self) -> Vec<String> {
+        match &self.registered_resources {
+            Some(named) => named.clone(),
+            None if self.resources.is_empty() => vec![self.issuer.clone()],
+            None => self.resources.clone(),
+        }
     }
 
     /// Returns whether a token for a resource is valid at a path of this server.
@@ -180,6 +263,11 @@ impl AuthorizationServer {
         let own = self.resources.iter().filter(|resource| self.covers(resource, path));
         own.max_by_key(|resource| resource.len()).map_or(&self.issuer, String::as_str)
     }
+}
+
+/// Returns whether two URLs name the same resource: `https://app.example.com` and `https://app.example.com/` do.
+pub(crate) fn is_same_resource(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 fn origin(url: &Url) -> String {
@@ -244,5 +332,35 @@ mod tests {
         for bad in ["/x", "http://a.example/x", "https://a.example/x?y", "https://a.example/x#y"] {
             assert!(AuthorizationServer::new("https://a.example").resource(bad).check().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_client_introspects_only_tokens_for_its_own_resources() {
+        let (issuer, api, mcp) = ("https://a.example", "https://api.example", "https://a.example/mcp");
+        let client = || OauthClient::new("api", "API").secret(&"s".repeat(32));
+        let server = |client| AuthorizationServer::new(issuer).resource(api).resource(mcp).client(client);
+        for (client, own) in [(client().introspection(true), issuer), (client().introspection_for(api), api)] {
+            let server = server(client.clone());
+            assert_eq!(server.check(), Ok(()));
+            for resource in [issuer, api, mcp] {
+                assert_eq!(server.can_introspect(&client, resource), resource == own, "{resource}");
+            }
+        }
+        assert!(!server(client()).can_introspect(&client(), issuer));
+        let unknown = server(client().introspection_for("https://other.example")).check().expect_err("must be refused");
+        assert!(unknown.to_string().contains("add it with `AuthorizationServer::resource`"), "{unknown}");
+    }
+
+    #[test]
+    fn registered_clients_can_be_limited_to_resources_that_the_server_has() {
+        let (mcp, issuer) = ("https://a.example/mcp", "https://a.example");
+        let server = || AuthorizationServer::new(issuer).max_registered_clients(10);
+        assert_eq!(server().resources_of_registered_clients(), [issuer]);
+        assert_eq!(server().resource(mcp).resources_of_registered_clients(), [mcp]);
+        let both = server().resource(mcp).registered_client_resources([issuer, mcp]);
+        assert_eq!(both.check(), Ok(()));
+        assert_eq!(both.resources_of_registered_clients(), [issuer, mcp]);
+        let unknown = server().registered_client_resources([mcp]).check();
+        assert_eq!(unknown, Err(ConfigError::RegisteredClientResource(mcp.to_owned())));
     }
 }

@@ -93,6 +93,16 @@ impl Limit {
         forget_after: Duration::from_secs(60 * 60),
     };
 
+    /// The limit for programs that [register
+    /// themselves](crate::oauth_server::AuthorizationServer::max_registered_clients) from an IP address: 10 in an hour.
+    #[cfg(feature = "oauth-server")]
+    pub const CLIENT_REGISTRATION: Self = Self {
+        free: 10,
+        delay: Duration::from_secs(60 * 60),
+        max_delay: Duration::from_secs(60 * 60),
+        forget_after: Duration::from_secs(60 * 60),
+    };
+
     /// The limit for emails: 3 in 15 minutes.
     pub const MAIL: Self = Self {
         free: 3,

@@ -49,9 +49,14 @@ pub struct OauthClient {
     pub(crate) name: String,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) permissions: Option<String>,
+    /// The resources that it can ask for. `None` for all of the server's, and for the whole server.
+    pub(crate) resources: Option<Vec<String>>,
     pub(crate) devices: bool,
     pub(crate) skips_consent: bool,
+    /// Whether it can introspect tokens for the whole server.
     pub(crate) introspection: bool,
+    /// The resources whose tokens it can introspect.
+    pub(crate) introspection_for: Vec<String>,
     pub(crate) secret_hash: Option<[u8; 32]>,
 }
 
@@ -63,9 +68,11 @@ impl OauthClient {
             name: name.into(),
             redirect_uris: Vec::new(),
             permissions: None,
+            resources: None,
             devices: false,
             skips_consent: false,
             introspection: false,
+            introspection_for: Vec::new(),
             secret_hash: None,
         }
     }
@@ -81,8 +88,7 @@ impl OauthClient {
 
     /// Sets the permissions that it can ask for, by their names (default: all of the host's).
     pub fn permissions<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
-        let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
-        self.permissions = Some(names.join(" "));
+        self.permissions = Some(joined(names));
         self
     }
 
@@ -116,10 +122,27 @@ impl OauthClient {
         self
     }
 
-    /// Sets whether it can introspect access tokens (RFC 7662), as an API on another server does (default: no). It needs
-    /// a [secret](Self::secret).
+    /// Sets whether it can introspect access tokens for the whole server (RFC 7662, default: no). It needs a
+    /// [secret](Self::secret).
     pub fn introspection(mut self, on: bool) -> Self {
         self.introspection = on;
+        self
+    }
+
+    /// Lets it introspect access tokens for a resource (RFC 7662), as an API on another server does. All other tokens are
+    /// inactive to it (section 4), also those for the whole server. It must be one of the [server's
+    /// resources](crate::oauth_server::AuthorizationServer::resource), and the client needs a [secret](Self::secret).
+    ///
+    /// ```
+    /// use sigra::oauth_server::{AuthorizationServer, OauthClient};
+    ///
+    /// let api = "https://api.example.com";
+    /// let client = OauthClient::new("api", "Our API").secret(&"s".repeat(32)).introspection_for(api);
+    /// let server = AuthorizationServer::new("https://app.example.com").resource(api).client(client);
+    /// assert_eq!(server.check(), Ok(()));
+    /// ```
+    pub fn introspection_for(mut self, resource: impl Into<String>) -> Self {
+        self.introspection_for.push(resource.into());
         self
     }
 
@@ -152,8 +175,8 @@ impl OauthClient {
         if !is_name(&self.name) {
             return refused("its name must have 1 to 80 characters");
         }
-        if self.redirect_uris.is_empty() && !self.devices && !self.introspection {
-            return refused("it can't do anything: add a redirect URI, or turn on `OauthClient::devices`");
+        if self.redirect_uris.is_empty() && !self.devices && !self.introspects() {
+            return refused("it can't do anything: add a redirect URI, or turn on `OauthClient::device_flow`");
         }
         for uri in &self.redirect_uris {
             if let Err(mistake) = check_redirect_uri(uri) {
@@ -167,9 +190,14 @@ impl OauthClient {
             Some(hash) if hash == [0; 32] => {
                 refused("its secret needs at least 32 characters: generate one with `openssl rand -hex 32`")
             }
-            None if self.introspection => refused("a client that introspection tokens needs a secret"),
+            None if self.introspects() => refused("a client that introspects tokens needs a secret"),
             _ => Ok(()),
         }
+    }
+
+    /// Returns whether it can introspect any tokens.
+    pub(crate) fn introspects(&self) -> bool {
+        self.introspection || !self.introspection_for.is_empty()
     }
 
     /// Returns whether a request can redirect to a URI.
@@ -182,6 +210,12 @@ impl OauthClient {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         self.secret_hash.is_some_and(|own| own.ct_eq(&hash).into())
     }
+}
+
+/// Returns names with spaces between them.
+pub(crate) fn joined<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    names.join(" ")
 }
 
 /// Returns whether a name can be shown: 1 to 80 characters, without control characters and invisible ones, some of which
@@ -389,6 +423,7 @@ mod tests {
             OauthClient::new("cli", "CLI"),
             cli().skip_consent(true),
             cli().introspection(true),
+            cli().introspection_for("https://api.example.com"),
             cli().secret("short"),
         ];
         for client in refused {

@@ -33,6 +33,7 @@ pub struct AuthorizationRequest {
     challenge: String,
     permissions: Permissions,
     resource: String,
+    limit: Option<String>,
     described: Vec<RegisteredPermission>,
     lifetime: Duration,
 }
@@ -50,14 +51,21 @@ impl AuthorizationRequest {
         &self.described
     }
 
+    /// Returns the [resource](crate::oauth_server::AuthorizationServer::resource) that the client's tokens will be limited
+    /// to. `None` if they will be valid at the whole server.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.limit.as_deref()
+    }
+
     /// Returns how long the client will have access, unless the user ends it before (OWASP ASVS 10.7.2).
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
-    /// Returns where the browser goes next, in words for the user: the host of a website, `this computer`, or the scheme
-    /// of an app.
+    /// Returns where the browser goes next, for the user: the host of a website, the scheme of an app, or a loopback
+    /// address such as `127.0.0.1` if it is [on their own computer](Self::is_local).
     #[must_use]
     pub fn destination(&self) -> String {
         let Ok(url) = Url::parse(&self.redirect_uri) else { return self.redirect_uri.clone() };
@@ -157,13 +165,21 @@ impl<U: AuthUser> OauthServer<'_, U> {
         check_response(&parameters).map_err(refused)?;
         let challenge = read_challenge(&parameters).map_err(refused)?;
         let permissions = self.permissions_for(&client, parameters.get("scope")).map_err(refused)?;
-        let resource = self.resource_for(parameters.get("resource")).map_err(|error| match error {
-            EndpointError::Refused(refusal) => refused(refusal),
+        let resource = self.resource_for(&client, parameters.get("resource")).map_err(|error| match error {
+            EndpointError::Refused { refusal, .. } => refused(refusal),
             EndpointError::Library(error) => error.into(),
         })?;
-        let (described, lifetime) = (self.described(&permissions), self.settings()?.grant_ttl);
-        let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.to_owned());
-        Ok(AuthorizationRequest { client, redirect_uri, state, challenge, permissions, resource, described, lifetime })
+        Ok(AuthorizationRequest {
+            redirect_uri: redirect_uri.to_owned(),
+            state,
+            challenge: challenge.to_owned(),
+            limit: self.limit_of(resource.clone()),
+            resource,
+            described: self.described(&permissions),
+            permissions,
+            lifetime: self.settings()?.grant_ttl,
+            client,
+        })
     }
 
     /// Returns permissions with their descriptions, in the order in which the host registered them.

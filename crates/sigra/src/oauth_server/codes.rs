@@ -10,6 +10,7 @@ use crate::{
         token::{FlowToken, TokenHash},
     },
     model::{
+        audit::{self, Audit},
         client::Client,
         oauth_client::OauthClient,
         oauth_grant::OnNewGrant,
@@ -29,13 +30,14 @@ use crate::{
     store::{self, CodeRow},
 };
 
-const INVALID: Refusal = Refusal::invalid_grant("the code is unknown, expired, used, or was issued for something else");
+const INVALID: Refusal = Refusal::invalid_grant("the code is unknown, expired, used, or was issued for something else")
+    .because("unknown_code");
 
 /// What became of a code.
 enum Exchange {
     Issued(Tokens),
     /// It is invalid, and is used up. If somebody had exchanged it before, what they got has ended.
-    Refused,
+    Refused(Refusal),
     /// The user has given access to the maximum number of programs since they were asked.
     TooMany,
 }
@@ -57,7 +59,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
             client,
             verifier,
             redirect_uri: parameters.get("redirect_uri"),
-            resource: parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?,
+            resource: parameters
+                .get("resource")
+                .map(|resource| self.resource_for(client, Some(resource)))
+                .transpose()?,
         };
         // Nobody needs an account to send codes, and on SQLite, a transaction keeps other writers waiting.
         let known = store::oauth_codes::find::<U>(&mut *self.sigra.pool().acquire().await?, code).await?;
@@ -67,7 +72,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         })?;
         match exchanged {
             Exchange::Issued(tokens) => Ok(tokens),
-            Exchange::Refused => Err(INVALID.into()),
+            Exchange::Refused(refusal) => Err(refusal.into()),
             Exchange::TooMany => Err(Refusal::too_many_programs("invalid_grant").into()),
         }
     }
@@ -81,20 +86,21 @@ impl<U: AuthUser> OauthServer<'_, U> {
         also: &mut Option<OnNewGrant<U>>,
     ) -> Result<Exchange, Error> {
         let Some(user) = store::oauth_codes::lock_owner::<U>(tx, code).await? else {
-            return Ok(Exchange::Refused);
+            return Ok(Exchange::Refused(INVALID));
         };
         // Only now, because the row may have changed while its user was locked.
-        let Some(row) = store::oauth_codes::find::<U>(tx, code).await? else { return Ok(Exchange::Refused) };
+        let Some(row) = store::oauth_codes::find::<U>(tx, code).await? else { return Ok(Exchange::Refused(INVALID)) };
         if row.consumed_at.is_some() {
             self.end_reused(tx, &row, program).await?;
-            return Ok(Exchange::Refused);
+            return Ok(Exchange::Refused(INVALID.because("used_code")));
         }
         let now = self.sigra.now();
-        let is_fresh = Window::of(CODE_TTL, now).contains(row.inserted_at);
-        let session = self.live_session(tx, row.session).await?;
-        let Some(session) = session.filter(|_| is_fresh && attempt.fits(&row)) else {
-            store::oauth_codes::consume::<U>(tx, code, None, now).await?;
-            return Ok(Exchange::Refused);
+        let session = match self.check_code(tx, &row, attempt, program).await? {
+            Ok(session) => session,
+            Err(refusal) => {
+                store::oauth_codes::consume::<U>(tx, code, None, now).await?;
+                return Ok(Exchange::Refused(refusal));
+            }
         };
         let given = Given {
             user: &user,
@@ -111,6 +117,27 @@ impl<U: AuthUser> OauthServer<'_, U> {
         };
         store::oauth_codes::consume::<U>(tx, code, grant, now).await?;
         Ok(exchange)
+    }
+
+    /// Returns the session that gave access, if the code is still valid and this is what it was issued for. If it was
+    /// issued for something else, somebody has a copy of it, which the user can see in the audit trail.
+    async fn check_code(
+        self,
+        tx: &mut Transaction<U>,
+        row: &CodeRow<U::Id>,
+        attempt: &Attempt<'_>,
+        program: &Client,
+    ) -> Result<Result<SessionRow, Refusal>, Error> {
+        if let Some(reason) = attempt.mismatch(row) {
+            let metadata = serde_json::json!({ "client": row.client, "reason": reason });
+            let audit = Audit::new(audit::PROGRAM_REFUSED).of(row.user.clone()).from(program).with(metadata);
+            self.sigra.audit().record_in(tx, &audit).await?;
+            return Ok(Err(INVALID.because(reason)));
+        }
+        if !Window::of(CODE_TTL, self.sigra.now()).contains(row.inserted_at) {
+            return Ok(Err(INVALID.because("expired_code")));
+        }
+        Ok(self.live_session(tx, row.session).await?.ok_or(INVALID.because("login_ended")))
     }
 
     /// Ends what a code was exchanged for, because it came again.
@@ -141,12 +168,15 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Returns whether the code was issued for this.
-    fn fits<Id>(&self, row: &CodeRow<Id>) -> bool {
-        self.client.id == row.client
-            && self.redirect_uri.is_none_or(|uri| uri == row.redirect_uri)
-            && self.resource.as_ref().is_none_or(|resource| *resource == row.resource)
-            && is_verifier_of(self.verifier, &row.challenge)
+    /// Returns what differs from what the code was issued for.
+    fn mismatch<Id>(&self, row: &CodeRow<Id>) -> Option<&'static str> {
+        let fits = [
+            ("wrong_client", self.client.id == row.client),
+            ("wrong_redirect_uri", self.redirect_uri.is_none_or(|uri| uri == row.redirect_uri)),
+            ("wrong_resource", self.resource.as_ref().is_none_or(|resource| *resource == row.resource)),
+            ("wrong_verifier", is_verifier_of(self.verifier, &row.challenge)),
+        ];
+        fits.into_iter().find(|(_, fits)| !fits).map(|(reason, _)| reason)
     }
 }
 

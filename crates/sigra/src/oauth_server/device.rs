@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
 use http::StatusCode;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -52,12 +55,14 @@ const DENIED: &str = "denied";
 /// How often another program could have the same user code by chance.
 const TRIES: usize = 4;
 
-const UNKNOWN: Refusal = Refusal::invalid_grant("the device code is unknown, used, or of another client");
+const UNKNOWN: Refusal =
+    Refusal::invalid_grant("the device code is unknown, used, or of another client").because("unknown_code");
 const EXPIRED: Refusal = Refusal::new("expired_token", "the device code has expired: begin again");
 const SLOW_DOWN: Refusal = Refusal::new("slow_down", "ask less often");
 const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
 const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
-const LOGIN_ENDED: Refusal = Refusal::new("access_denied", "the login that allowed it has ended");
+const LOGIN_ENDED: Refusal =
+    Refusal::new("access_denied", "the login that allowed it has ended").because("login_ended");
 
 /// A program that waits for the user who entered its code.
 #[derive(Clone, Debug)]
@@ -68,6 +73,9 @@ pub struct DeviceRequest {
     pub client: OauthClient,
     /// The permissions that it asks for, with their descriptions.
     pub permissions: Vec<RegisteredPermission>,
+    /// The [resource](crate::oauth_server::AuthorizationServer::resource) that its tokens will be limited to. `None` if
+    /// they will be valid at the whole server.
+    pub resource: Option<String>,
     /// The IP address of the program, for the user to compare.
     pub ip: Option<IpAddr>,
     /// The operating system of the program, if it says so.
@@ -106,11 +114,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
             let begin = async move |sigra: Sigra<U>| {
                 let server = sigra.oauth_server();
                 let client = server.authenticate(&headers, &parameters).await?;
-                server.begin_device(&client, &parameters, &program).await
+                server.begin_device(&client, &parameters, &program).await.map_err(|error| error.of(&client))
             };
-            self.to_the_end(begin).await
+            Ok(self.to_the_end(begin).await)
         };
-        answered.await.unwrap_or_else(axum::response::IntoResponse::into_response)
+        answered.await.unwrap_or_else(|error: EndpointError| error.into_response())
     }
 
     async fn begin_device(
@@ -123,7 +131,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             return Err(Refusal::new("unauthorized_client", "the client can't use device authorization").into());
         }
         let permissions = self.permissions_for(client, parameters.get("scope"))?.to_string();
-        let resource = self.resource_for(parameters.get("resource"))?;
+        let resource = self.resource_for(client, parameters.get("resource"))?;
         let code = FlowToken::generate()?;
         for _ in 0..TRIES {
             let user_code = UserCode::generate()?;
@@ -231,8 +239,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let permissions = self.described(&row.permissions.parse().unwrap_or_default());
         let system = row.user_agent.as_deref().and_then(system_of);
         let ip = row.ip.and_then(|ip| ip.parse().ok());
-        let lifetime = self.settings()?.grant_ttl;
-        Ok(Some(DeviceRequest { client, permissions, ip, system, inserted_at: row.inserted_at, lifetime }))
+        let (resource, lifetime) = (self.limit_of(row.resource), self.settings()?.grant_ttl);
+        Ok(Some(DeviceRequest { client, permissions, resource, ip, system, inserted_at: row.inserted_at, lifetime }))
     }
 
     /// Exchanges the code of a program for tokens, once the user has allowed it (RFC 8628 section 3.4).
@@ -247,7 +255,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let code = FlowToken::parse(code).ok_or(UNKNOWN)?.hash();
         // Nobody needs an account to send codes, and on SQLite, a transaction keeps other writers waiting.
         let known = store::oauth_device_codes::find::<U>(&mut *self.sigra.pool().acquire().await?, code).await?;
-        self.pace(&known.filter(|row| row.client == client.id).ok_or(UNKNOWN)?)?;
+        let known = known.ok_or(UNKNOWN)?;
+        if known.client != client.id {
+            return Err(UNKNOWN.because("wrong_client").into());
+        }
+        self.pace(&known)?;
         let polled = transact!(self.sigra, if also.is_some(), tx => {
             let row = store::oauth_device_codes::find::<U>(tx, code).await?;
             match row.filter(|row| row.client == client.id) {

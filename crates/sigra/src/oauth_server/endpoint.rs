@@ -3,13 +3,18 @@
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
+    response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, header};
 
 use crate::{
     base::task::ToTheEnd,
     model::user::AuthUser,
-    oauth_server::{handle::OauthServer, parameters::Parameters, refusal::Refusal},
+    oauth_server::{
+        handle::OauthServer,
+        parameters::Parameters,
+        refusal::{EndpointError, Refusal},
+    },
     sigra::Sigra,
 };
 
@@ -17,13 +22,15 @@ use crate::{
 const MAX_BODY: usize = 32 * 1024;
 
 impl<U: AuthUser> OauthServer<'_, U> {
-    /// Runs the request to completion even if the program disconnects, so that its emails and events follow the commit.
-    pub(super) async fn to_the_end<T, F>(self, work: impl FnOnce(Sigra<U>) -> F) -> T
+    /// Runs the request to completion even if the program disconnects, so that its emails and events follow the commit,
+    /// and its refusal is logged.
+    pub(super) async fn to_the_end<F>(self, work: impl FnOnce(Sigra<U>) -> F) -> Response
     where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
+        F: Future<Output = Result<Response, EndpointError>> + Send + 'static,
     {
-        ToTheEnd::new(&self.sigra.parts.abandoned, work(self.sigra.clone())).await
+        let answer = work(self.sigra.clone());
+        let answer = async move { answer.await.unwrap_or_else(|error| error.into_response()) };
+        ToTheEnd::new(&self.sigra.parts.abandoned, answer).await
     }
 }
 

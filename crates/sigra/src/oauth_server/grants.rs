@@ -39,7 +39,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             client_id: row.client,
             client_name: row.client_name,
             permissions: self.sigra.parts.config.bearer_tokens.permissions.known_in(&row.permissions),
-            resource: row.resource,
+            resource: self.limit_of(row.resource),
             ip: row.ip.and_then(|ip| ip.parse().ok()),
             user_agent: row.user_agent,
             last_used_at: row.last_used_at,

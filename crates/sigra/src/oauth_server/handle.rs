@@ -5,7 +5,7 @@ use http::HeaderMap;
 use crate::{
     base::error::Error,
     model::{
-        authorization_server::AuthorizationServer,
+        authorization_server::{AuthorizationServer, is_same_resource},
         oauth_client::{OauthClient, REGISTERED},
         permission::Permissions,
         user::AuthUser,
@@ -17,6 +17,10 @@ use crate::{
     sigra::{Sigra, handle},
     store::{self, RegisteredClientRow},
 };
+
+const NO_RESOURCE: Refusal =
+    Refusal::new("invalid_target", "a client that registered itself must name the resource that it needs tokens for");
+const OTHER_RESOURCE: Refusal = Refusal::new("invalid_target", "the client can't have tokens for this resource");
 
 handle! {
     /// The endpoints of the OAuth server, and the programs that users gave access. Returned by [`Sigra::oauth_server`].
@@ -42,7 +46,7 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
         }
         let mut conn = self.sigra.pool().acquire().await?;
         let row = store::oauth_clients::find::<U::Database>(&mut conn, id).await?;
-        Ok(row.map(|row| registered(id, row)))
+        Ok(row.map(|row| registered(settings, id, &row)))
     }
 
     /// Returns the client that sends a request, if it presents its secret or has none.
@@ -52,13 +56,17 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
         parameters: &Parameters,
     ) -> Result<OauthClient, EndpointError> {
         let presented = Presented::of(headers, parameters)?;
-        let client = self.find_client(&presented.client).await?.ok_or(Refusal::invalid_client())?;
+        let client = self.find_client(&presented.client).await?;
+        let client = client.ok_or(Refusal::invalid_client().because("unknown_client"))?;
         let is_it = match (&client.secret_hash, &presented.secret) {
             (Some(_), Some(secret)) => client.has_secret(secret),
             (Some(_), None) | (None, Some(_)) => false,
             (None, None) => true,
         };
-        if is_it { Ok(client) } else { Err(Refusal::invalid_client().into()) }
+        match is_it {
+            true => Ok(client),
+            false => Err(EndpointError::from(Refusal::invalid_client().because("wrong_secret")).of(&client)),
+        }
     }
 
     /// Returns the permissions that a client asks for: at least one, all of which are registered, and which the client
@@ -77,15 +85,33 @@ impl<'a, U: AuthUser> OauthServer<'a, U> {
         }
     }
 
-    /// Returns the resource that a client asks for, or the whole server.
-    pub(super) fn resource_for(self, requested: Option<&str>) -> Result<String, EndpointError> {
+    /// Returns the resource that a client asks for, or the whole server, if the client can have tokens for it.
+    pub(super) fn resource_for(self, client: &OauthClient, requested: Option<&str>) -> Result<String, EndpointError> {
         let settings = self.settings()?;
-        let found = settings.find_resource(requested.unwrap_or(&settings.issuer));
-        Ok(found.ok_or(Refusal::invalid_target())?.to_owned())
+        let found = settings.find_resource(requested.unwrap_or(&settings.issuer)).ok_or(Refusal::invalid_target())?;
+        match &client.resources {
+            Some(own) if !own.iter().any(|own| is_same_resource(own, found)) => {
+                Err(requested.map_or(NO_RESOURCE, |_| OTHER_RESOURCE).into())
+            }
+            _ => Ok(found.to_owned()),
+        }
+    }
+
+    /// Returns the resource that a client is limited to, or `None` for the whole server.
+    pub(super) fn limit_of(self, resource: String) -> Option<String> {
+        let is_issuer = self.settings().is_ok_and(|settings| is_same_resource(&settings.issuer, &resource));
+        (!is_issuer).then_some(resource)
     }
 }
 
-fn registered(id: &str, row: RegisteredClientRow) -> OauthClient {
-    let client = OauthClient::new(id, row.name);
-    row.redirect_uris.split(' ').fold(client, OauthClient::redirect_uri)
+/// Returns a client that registered itself. What it can ask for is in the settings, not in its row, so that a change of
+/// the settings concerns all of them.
+pub(super) fn registered(settings: &AuthorizationServer, id: &str, row: &RegisteredClientRow) -> OauthClient {
+    let client = OauthClient::new(id, &row.name);
+    let client = row.redirect_uris.split(' ').fold(client, OauthClient::redirect_uri);
+    OauthClient {
+        permissions: settings.registered_permissions.clone(),
+        resources: Some(settings.resources_of_registered_clients()),
+        ..client
+    }
 }

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::{
     base::bearer_secret::PresentedBearer,
-    model::{bearer, user::AuthUser},
+    model::{bearer, oauth_client::OauthClient, user::AuthUser},
     oauth_server::{
         endpoint::read_form,
         handle::OauthServer,
+        parameters::Parameters,
         refusal::{EndpointError, Refusal},
         response::json,
     },
@@ -35,8 +36,9 @@ struct Active<'a> {
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/introspect` (RFC 7662), for an API on another server: describes an access token: whether it is
-    /// valid, and what it allows. Only clients that [may introspect](crate::oauth_server::OauthClient::introspection) can call
-    /// it, with their secret. They must compare `aud` with their own resource.
+    /// valid, and what it allows. Only clients that can introspect may call it, with their secret: tokens for [their
+    /// resources](crate::oauth_server::OauthClient::introspection_for), or for the [whole
+    /// server](crate::oauth_server::OauthClient::introspection). All others are inactive to them.
     pub async fn introspect(self, request: Request) -> Response {
         self.answer_introspect(request).await.unwrap_or_else(|error| error.into_response())
     }
@@ -44,8 +46,12 @@ impl<U: AuthUser> OauthServer<'_, U> {
     async fn answer_introspect(self, request: Request) -> Result<Response, EndpointError> {
         let (headers, parameters) = read_form(request).await?;
         let client = self.authenticate(&headers, &parameters).await?;
-        if !client.introspection {
-            return Err(Refusal::invalid_client().into());
+        self.describe(&client, &parameters).await.map_err(|error| error.of(&client))
+    }
+
+    async fn describe(self, client: &OauthClient, parameters: &Parameters) -> Result<Response, EndpointError> {
+        if !client.introspects() {
+            return Err(Refusal::invalid_client().because("no_introspection").into());
         }
         let token = parameters.require("token", "token is missing")?;
         let inactive = || json(StatusCode::OK, &serde_json::json!({ "active": false }));
@@ -53,7 +59,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let mut conn = self.sigra.pool().acquire().await?;
         let found = store::oauth_grants::find_by_token::<U>(&mut conn, presented.key().hash).await?;
         let settings = self.settings()?;
-        let is_active = |found: &FoundGrant<U>| settings.knows(&found.grant.client) && self.is_valid(found);
+        let is_active = |found: &FoundGrant<U>| {
+            settings.can_introspect(client, &found.grant.resource)
+                && settings.knows(&found.grant.client)
+                && self.is_valid(found)
+        };
         let Some(found) = found.filter(is_active) else { return Ok(inactive()) };
         let active = Active {
             active: true,

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use crate::{
     base::error::Error,
-    model::user::AuthUser,
+    model::{
+        authorization_server::{AUTHORIZE_PATH, AuthorizationServer, is_same_resource},
+        user::AuthUser,
+    },
     oauth_server::{handle::OauthServer, response, token::DEVICE_CODE},
 };
 
@@ -21,7 +24,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let at = |path: &str| format!("{}{path}", settings.issuer);
         let mut metadata = json!({
             "issuer": settings.issuer,
-            "authorization_endpoint": at("/oauth/authorize"),
+            "authorization_endpoint": at(AUTHORIZE_PATH),
             "token_endpoint": at("/oauth/token"),
             "revocation_endpoint": at("/oauth/revoke"),
             "introspection_endpoint": at("/oauth/introspect"),
@@ -54,10 +57,19 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let metadata = json!({
             "resource": resource,
             "authorization_servers": [settings.issuer],
-            "scopes_supported": self.scopes(),
+            "scopes_supported": self.scopes_at(settings, resource),
             "bearer_methods_supported": ["header"],
         });
         Ok(Some(cacheable(&metadata)))
+    }
+
+    /// Returns the permissions that programs can ask for at a resource. Clients for MCP ask for all that they read here.
+    fn scopes_at(self, settings: &AuthorizationServer, resource: &str) -> Vec<&'static str> {
+        let is_theirs = settings.registered_clients.is_some()
+            && settings.resources_of_registered_clients().iter().any(|own| is_same_resource(own, resource));
+        let theirs = settings.registered_permissions.as_deref().filter(|_| is_theirs);
+        let can_have = |name: &&str| theirs.is_none_or(|theirs| theirs.split(' ').any(|own| own == *name));
+        self.scopes().into_iter().filter(can_have).collect()
     }
 
     fn scopes(self) -> Vec<&'static str> {

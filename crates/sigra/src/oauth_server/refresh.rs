@@ -12,11 +12,12 @@ use crate::{
     base::{
         clock::later,
         error::Error,
+        problem::code,
         telemetry,
         token::{RefreshToken, random_bytes},
     },
     model::{
-        audit::{self, own_event},
+        audit::{self, Audit, own_event},
         bearer,
         client::Client,
         oauth_client::OauthClient,
@@ -36,7 +37,12 @@ use crate::{
 };
 
 const INVALID: Refusal =
-    Refusal::invalid_grant("the refresh token is unknown, expired, was replaced, or belongs to another client");
+    Refusal::invalid_grant("the refresh token is unknown, expired, was replaced, or belongs to another client")
+        .because("unknown_token");
+
+const LOST_RESOURCE: Refusal =
+    Refusal::invalid_grant("the client can no longer have tokens for the resource that the user allowed")
+        .because("wrong_resource");
 
 /// How a refresh token relates to its grant.
 enum Standing {
@@ -60,14 +66,17 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let scope = parameters.get("scope").map(str::parse).transpose();
         let scope: Option<Permissions> =
             scope.map_err(|_| Refusal::invalid_scope("the scope isn't a list of names"))?;
-        let resource = parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?;
+        let resource =
+            parameters.get("resource").map(|resource| self.resource_for(client, Some(resource))).transpose()?;
         let may = self.permissions_for(client, None)?;
         let attempt = Attempt { client, scope, may, resource };
         // Nobody needs an account to send tokens, and on SQLite, a transaction keeps other writers waiting.
         let mut conn = self.sigra.pool().acquire().await?;
         let known = store::oauth_grants::find_by_series::<U>(&mut conn, token.series()).await?;
         drop(conn);
-        known.filter(|grant| grant.client == client.id).ok_or(INVALID)?;
+        if known.ok_or(INVALID)?.client != client.id {
+            return Err(INVALID.because("wrong_client").into());
+        }
         Ok(transact!(self.sigra, if true, tx => self.refresh_in(tx, &token, &attempt, program).await)??)
     }
 
@@ -91,16 +100,22 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let standing = self.standing(&grant, token, now)?;
         if matches!(standing, Standing::Older) {
             self.end_family(tx, grant.id, &grant.user, program).await?;
-            return Ok(Err(INVALID));
+            return Ok(Err(INVALID.because("reused_token")));
         }
-        if !user.is_active() || now >= self.ends_at(&grant)? {
-            store::oauth_grants::delete::<U>(tx, grant.id).await?;
-            let sigra = self.sigra.clone();
-            tx.after_commit(move || sigra.parts.cache.forget(&grant.id));
-            return Ok(Err(INVALID));
+        if !user.is_active() {
+            self.end_of_inactive(tx, grant, program).await?;
+            return Ok(Err(INVALID.because("inactive")));
+        }
+        if now >= self.ends_at(&grant)? {
+            self.end(tx, grant.id).await?;
+            return Ok(Err(INVALID.because("expired_access")));
         }
         if !bearer::has_factor(&user, grant.mfa_verified) {
-            return Ok(Err(INVALID));
+            return Ok(Err(INVALID.because(code::SECOND_FACTOR_ENROLLMENT_REQUIRED)));
+        }
+        // The host may have limited the client since, or removed the resource.
+        if self.resource_for(attempt.client, Some(&grant.resource)).is_err() {
+            return Ok(Err(LOST_RESOURCE));
         }
         let permissions = match attempt.permissions(&grant) {
             Ok(permissions) => permissions,
@@ -145,6 +160,29 @@ impl<U: AuthUser> OauthServer<'_, U> {
     fn successors(self, token: &RefreshToken, salt: &[u8]) -> Vec<RefreshToken> {
         let macs = self.sigra.parts.oauth_keys.macs(&[token.as_bytes(), salt]);
         macs.iter().map(|mac| token.successor(mac)).collect()
+    }
+
+    /// Ends the access of a program of a user who is no longer active, as one of its access tokens does.
+    async fn end_of_inactive(
+        self,
+        tx: &mut Transaction<U>,
+        grant: GrantRow<U::Id>,
+        program: &Client,
+    ) -> Result<(), Error> {
+        if self.end(tx, grant.id).await? {
+            let metadata = serde_json::json!({ "name": grant.client_name, "reason": "inactive" });
+            let audit = Audit::new(audit::PROGRAM_REVOKED).of(grant.user).from(program).with(metadata);
+            self.sigra.audit().record_in(tx, &audit).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a grant. Returns whether it existed.
+    async fn end(self, tx: &mut Transaction<U>, grant: Uuid) -> Result<bool, Error> {
+        let existed = store::oauth_grants::delete::<U>(tx, grant).await?;
+        let sigra = self.sigra.clone();
+        tx.after_commit(move || sigra.parts.cache.forget(&grant));
+        Ok(existed)
     }
 
     /// Ends a family of refresh tokens, if it hasn't ended yet, because a token or a code of it came again.

@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::{
-    base::error::Error,
+    base::{error::Error, telemetry},
+    model::oauth_client::OauthClient,
     oauth_server::response::{json, open_to_all},
 };
 
@@ -13,11 +14,18 @@ use crate::{
 pub(super) struct Refusal {
     pub error: &'static str,
     pub description: &'static str,
+    /// Why, for the log. It can tell more than the response.
+    reason: &'static str,
 }
 
 impl Refusal {
     pub const fn new(error: &'static str, description: &'static str) -> Self {
-        Self { error, description }
+        Self { error, description, reason: error }
+    }
+
+    /// Sets what the log says that the response doesn't.
+    pub const fn because(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
     }
 
     pub const fn invalid_request(description: &'static str) -> Self {
@@ -51,10 +59,15 @@ impl Refusal {
             _ => StatusCode::BAD_REQUEST,
         }
     }
-}
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+    /// Logs it (OWASP ASVS 16.3.1), unless it only tells a program to wait for its user.
+    fn log(&self, client: Option<&str>) {
+        if !matches!(self.error, "authorization_pending" | "slow_down") {
+            tracing::info!(target: "sigra", event = telemetry::PROGRAM_REFUSED, reason = self.reason, client_id = client);
+        }
+    }
+
+    fn to_response(self) -> Response {
         let body = serde_json::json!({ "error": self.error, "error_description": self.description });
         let mut response = json(self.status(), &body);
         if self.status() == StatusCode::UNAUTHORIZED {
@@ -68,13 +81,27 @@ impl IntoResponse for Refusal {
 /// Why an endpoint has no result.
 #[derive(Debug)]
 pub(super) enum EndpointError {
-    Refused(Refusal),
+    Refused {
+        refusal: Refusal,
+        /// The ID of the client, if it is known.
+        client: Option<String>,
+    },
     Library(Error),
+}
+
+impl EndpointError {
+    /// Sets the client that is refused.
+    pub fn of(self, client: &OauthClient) -> Self {
+        match self {
+            Self::Refused { refusal, .. } => Self::Refused { refusal, client: Some(client.id.clone()) },
+            Self::Library(error) => Self::Library(error),
+        }
+    }
 }
 
 impl From<Refusal> for EndpointError {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::Refused { refusal, client: None }
     }
 }
 
@@ -90,10 +117,14 @@ impl From<sqlx::Error> for EndpointError {
     }
 }
 
+/// All refusals of the endpoints for programs end here, so here they are logged.
 impl IntoResponse for EndpointError {
     fn into_response(self) -> Response {
         match self {
-            Self::Refused(refusal) => refusal.into_response(),
+            Self::Refused { refusal, client } => {
+                refusal.log(client.as_deref());
+                refusal.to_response()
+            }
             Self::Library(error) => open_to_all(error.into_response()),
         }
     }

@@ -10,19 +10,19 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::{
-    base::{error::Error, telemetry, token::random_bytes},
-    in_process::addresses::network,
+    base::{clock::earlier, error::Error, telemetry},
+    in_process::addresses::{UNKNOWN_CLIENTS, network},
     model::{
         client::{Client, Sender},
-        limit::Limit,
         oauth_client::{REGISTERED, check_redirect_uri, is_name},
         user::AuthUser,
     },
     oauth_server::{
         endpoint::read_json,
-        handle::OauthServer,
+        handle::{OauthServer, registered},
         refusal::{EndpointError, Refusal},
         response,
     },
@@ -33,13 +33,8 @@ use crate::{
 /// The maximum number of redirect URIs of a client.
 const MAX_URIS: usize = 8;
 
-/// How many clients an IP address can register: 10 in an hour.
-const REGISTRATIONS: Limit = Limit {
-    free: 10,
-    delay: Duration::from_secs(60 * 60),
-    max_delay: Duration::from_secs(60 * 60),
-    forget_after: Duration::from_secs(60 * 60),
-};
+/// How long a client that registers again isn't written again.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a client says about itself. Other fields are ignored, as RFC 7591 section 2 requires.
 #[derive(Deserialize)]
@@ -95,43 +90,88 @@ impl<U: AuthUser> OauthServer<'_, U> {
         self.sigra.limits().check_program(&program)?;
         let registration: Registration = read_json(request).await?;
         let name = registration.check()?;
-        self.limit_registrations(&program).await?;
-        let insert = async move |sigra: Sigra<U>| {
-            sigra.oauth_server().insert_client(name, registration.redirect_uris, max).await
+        let register = async move |sigra: Sigra<U>| {
+            let redirect_uris = registration.redirect_uris.join(" ");
+            sigra.oauth_server().find_or_register(&name, &redirect_uris, max, &program).await
         };
-        self.to_the_end(insert).await
+        Ok(self.to_the_end(register).await)
     }
 
-    async fn insert_client(
+    /// Answers programs that say the same about themselves with the same client (RFC 7591 section 3.2.1), which has no
+    /// secret that they would share. Otherwise, each user of a program would need another one.
+    async fn find_or_register(
         self,
-        name: String,
-        redirect_uris: Vec<String>,
+        name: &str,
+        redirect_uris: &str,
         max: u32,
+        program: &Client,
     ) -> Result<Response, EndpointError> {
-        let (id, now) = (format!("{REGISTERED}{}", URL_SAFE_NO_PAD.encode(random_bytes::<16>()?)), self.sigra.now());
-        let row = RegisteredClientRow { name, redirect_uris: redirect_uris.join(" ") };
+        let id = id_of(name, redirect_uris);
+        let known = store::oauth_clients::find::<U::Database>(&mut *self.sigra.pool().acquire().await?, &id).await?;
+        if let Some(known) = known {
+            self.keep_registered(&id, &known).await?;
+            return Ok(self.registration_response(&id, &known)?);
+        }
+        self.limit_registrations(program).await?;
+        let now = self.sigra.now();
+        let (name, redirect_uris) = (name.to_owned(), redirect_uris.to_owned());
+        let row = RegisteredClientRow { name, redirect_uris, last_used_at: now, inserted_at: now };
         let inserted: Result<bool, Error> = transact!(self.sigra, conn => {
-            Ok(store::oauth_clients::insert::<U::Database>(conn, &id, &row, max.into(), now).await?)
+            Ok(store::oauth_clients::insert::<U::Database>(conn, &id, &row, max.into()).await?)
         });
         if !inserted? {
-            return Err(Refusal::new("access_denied", "too many clients have registered").into());
+            tracing::warn!(
+                target: "sigra", max,
+                "a program can't register, because all clients that did have access or were used within 15 minutes: \
+                 raise `AuthorizationServer::max_registered_clients`"
+            );
+            let refusal = Refusal::new("access_denied", "too many clients have registered");
+            return Err(refusal.because("too_many_clients").into());
         }
         tracing::info!(target: "sigra", event = telemetry::PROGRAM_REGISTERED, client_id = id);
         self.sigra.ensure_purged();
+        Ok(self.registration_response(&id, &row)?)
+    }
+
+    /// Keeps a client that registers again from making room for others. Anybody can register, so it isn't written each
+    /// time.
+    async fn keep_registered(self, id: &str, known: &RegisteredClientRow) -> Result<(), Error> {
+        let now = self.sigra.now();
+        if known.last_used_at > earlier(now, TOUCH_INTERVAL) {
+            return Ok(());
+        }
+        transact!(self.sigra, conn => Ok(store::oauth_clients::touch::<U::Database>(conn, id, now).await?))
+    }
+
+    fn registration_response(self, id: &str, row: &RegisteredClientRow) -> Result<Response, Error> {
+        let client = registered(self.settings()?, id, row);
+        let scope = self.permissions_for(&client, None).map(|all| all.to_string()).unwrap_or_default();
         let registered = json!({
             "client_id": id,
-            "client_id_issued_at": now.unix_timestamp(),
+            "client_id_issued_at": row.inserted_at.unix_timestamp(),
             "client_name": row.name,
-            "redirect_uris": redirect_uris,
+            "redirect_uris": row.redirect_uris.split(' ').collect::<Vec<_>>(),
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
+            "scope": scope,
             "token_endpoint_auth_method": "none",
         });
         Ok(response::json(StatusCode::CREATED, &registered))
     }
 
     async fn limit_registrations(self, program: &Client) -> Result<(), Error> {
-        let address = program.ip.map(|ip| network(ip).to_string()).unwrap_or_default();
-        self.sigra.limits().check(REGISTRATIONS, "oauth registration", &address).await
+        let limit = self.settings()?.registration_limit;
+        let many = i32::try_from(UNKNOWN_CLIENTS.get()).unwrap_or(i32::MAX);
+        let (limit, address) = match program.ip {
+            Some(ip) => (limit, network(ip).to_string()),
+            None => (limit.free(limit.free.saturating_mul(many)), String::new()),
+        };
+        self.sigra.limits().check(limit, "oauth registration", &address).await
     }
+}
+
+/// Returns the ID of all clients with this name and these redirect URIs. Neither has a line break.
+fn id_of(name: &str, redirect_uris: &str) -> String {
+    let hash = Sha256::digest(format!("oauth client\n{name}\n{redirect_uris}"));
+    format!("{REGISTERED}{}", URL_SAFE_NO_PAD.encode(hash))
 }

@@ -4,7 +4,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use crate::{
     base::{bearer_secret::PresentedBearer, error::Error, telemetry, token::RefreshToken},
@@ -29,29 +29,31 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/revoke` (RFC 7009): a client that logs out revokes its tokens. A refresh token ends the
     /// access of the program, and an access token only itself.
     pub async fn revoke(self, request: Request) -> Response {
-        let revoked = self.answer_revoke(request).await;
-        revoked.map_or_else(|error| error.into_response(), |()| json(StatusCode::OK, &serde_json::json!({})))
+        self.answer_revoke(request).await.unwrap_or_else(|error| error.into_response())
     }
 
-    async fn answer_revoke(self, request: Request) -> Result<(), EndpointError> {
+    async fn answer_revoke(self, request: Request) -> Result<Response, EndpointError> {
         let program = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies).client();
         let (headers, parameters) = read_form(request).await?;
-        let revoke =
-            async move |sigra: Sigra<U>| sigra.oauth_server().revoke_token(&headers, &parameters, &program).await;
-        self.to_the_end(revoke).await
+        let revoke = async move |sigra: Sigra<U>| {
+            let server = sigra.oauth_server();
+            let client = server.authenticate(&headers, &parameters).await?;
+            server.revoke_token(&client, &parameters, &program).await.map_err(|error| error.of(&client))?;
+            Ok(json(StatusCode::OK, &serde_json::json!({})))
+        };
+        Ok(self.to_the_end(revoke).await)
     }
 
     async fn revoke_token(
         self,
-        headers: &HeaderMap,
+        client: &OauthClient,
         parameters: &Parameters,
         program: &Client,
     ) -> Result<(), EndpointError> {
-        let client = self.authenticate(headers, parameters).await?;
         let token = parameters.require("token", "token is missing")?;
         match RefreshToken::parse(token, self.prefix()) {
-            Some(refresh) => self.revoke_refresh(&refresh, &client, program).await,
-            None => self.revoke_access(token, &client).await,
+            Some(refresh) => self.revoke_refresh(&refresh, client, program).await,
+            None => self.revoke_access(token, client).await,
         }
     }
 
@@ -98,7 +100,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
 /// Returns the grant of a token, if there is one, and fails if it is another client's.
 fn own<Id>(grant: Option<GrantRow<Id>>, client: &OauthClient) -> Result<Option<GrantRow<Id>>, Refusal> {
     match grant {
-        Some(grant) if grant.client != client.id => Err(Refusal::invalid_grant("the token belongs to another client")),
+        Some(grant) if grant.client != client.id => {
+            Err(Refusal::invalid_grant("the token belongs to another client").because("wrong_client"))
+        }
         grant => Ok(grant),
     }
 }

@@ -10,7 +10,8 @@ use axum::{
 use crate::{
     base::error::Error,
     model::{
-        client::Sender,
+        client::{Client, Sender},
+        oauth_client::OauthClient,
         oauth_grant::{NewGrant, OnNewGrant},
         transaction::Transaction,
         user::AuthUser,
@@ -19,6 +20,7 @@ use crate::{
         endpoint::read_form,
         handle::OauthServer,
         issue::Tokens,
+        parameters::Parameters,
         refusal::{EndpointError, Refusal},
         response::preflight,
     },
@@ -61,26 +63,34 @@ impl<U: AuthUser> OauthServer<'_, U> {
         + Send
         + 'static,
     ) -> Response {
-        match self.answer_token(request, Box::new(also)).await {
-            Ok(tokens) => tokens.to_response(),
-            Err(error) => error.into_response(),
-        }
+        self.answer_token(request, Box::new(also)).await.unwrap_or_else(|error| error.into_response())
     }
 
-    async fn answer_token(self, request: Request, also: OnNewGrant<U>) -> Result<Tokens, EndpointError> {
+    async fn answer_token(self, request: Request, also: OnNewGrant<U>) -> Result<Response, EndpointError> {
         let program = Sender::of(&request, &self.sigra.parts.config.requests.trusted_proxies).client();
         let (headers, parameters) = read_form(request).await?;
         let answer = async move |sigra: Sigra<U>| {
             let server = sigra.oauth_server();
             let client = server.authenticate(&headers, &parameters).await?;
-            match parameters.require("grant_type", "grant_type is missing")? {
-                "authorization_code" => server.exchange(&client, &parameters, &program, Some(also)).await,
-                "refresh_token" => server.refresh(&client, &parameters, &program).await,
-                DEVICE_CODE => server.poll(&client, &parameters, &program, Some(also)).await,
-                _ => Err(Refusal::new("unsupported_grant_type", "the grant type isn't supported").into()),
-            }
+            let issued = server.issue_to(&client, &parameters, &program, also).await;
+            issued.map(|tokens| tokens.to_response()).map_err(|error| error.of(&client))
         };
-        self.to_the_end(answer).await
+        Ok(self.to_the_end(answer).await)
+    }
+
+    async fn issue_to(
+        self,
+        client: &OauthClient,
+        parameters: &Parameters,
+        program: &Client,
+        also: OnNewGrant<U>,
+    ) -> Result<Tokens, EndpointError> {
+        match parameters.require("grant_type", "grant_type is missing")? {
+            "authorization_code" => self.exchange(client, parameters, program, Some(also)).await,
+            "refresh_token" => self.refresh(client, parameters, program).await,
+            DEVICE_CODE => self.poll(client, parameters, program, Some(also)).await,
+            _ => Err(Refusal::new("unsupported_grant_type", "the grant type isn't supported").into()),
+        }
     }
 
     /// The response to `OPTIONS` at the endpoints for programs: pages of every origin can call them.

@@ -25,6 +25,8 @@ use crate::{
         original_uri::original_uri,
     },
 };
+#[cfg(feature = "oauth-server")]
+use crate::{browser::return_to::MAX_LEN, model::authorization_server::AUTHORIZE_PATH};
 
 /// Why a handler that takes a [`Scope`](crate::scope::Scope) wasn't called.
 ///
@@ -60,11 +62,22 @@ pub enum ScopeRejection {
     /// Any other request of a user who must set up a second factor: 403.
     #[error("a second factor must be set up")]
     EnrollmentRequired,
+    /// A browser that a program sent to `/oauth/authorize` with a URL so long that it can't be redirected back after the
+    /// login: 414. The body names the length.
+    #[cfg(feature = "oauth-server")]
+    #[error("the URL is too long to return to after the login: at most {MAX_LEN} bytes")]
+    UriTooLong,
 }
 
 impl ScopeRejection {
     /// Returns why this session doesn't give access, and logs it.
     pub(crate) fn of<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
+        #[cfg(feature = "oauth-server")]
+        if let Some(rejection) =
+            Self::too_long(current, parts, ClientKind::of(&parts.headers).is_navigation(&parts.method))
+        {
+            return rejection;
+        }
         let pages = &current.sigra.parts.config.pages;
         let rejection = match current.found.as_ref().map(Scope::clearance) {
             Some(Clearance::ChallengePending) => {
@@ -81,8 +94,28 @@ impl ScopeRejection {
 
     /// Returns the rejection that asks for a login, or for another one.
     pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
+        #[cfg(feature = "oauth-server")]
+        if let Some(rejection) =
+            Self::too_long(current, parts, ClientKind::of(&parts.headers).is_navigation(&parts.method))
+        {
+            return rejection;
+        }
         log_refusal(current, parts, code::AUTHENTICATION_REQUIRED);
         lead(parts, &current.sigra.parts.config.pages.login).map_or(Self::Unauthenticated, Self::LogIn)
+    }
+
+    /// Returns the rejection of a request for access that couldn't be returned to after a redirect. A program waits for
+    /// it to go on, so it must not get lost without a word.
+    #[cfg(feature = "oauth-server")]
+    fn too_long<U: AuthUser>(current: &Current<U>, parts: &Parts, would_redirect: bool) -> Option<Self> {
+        let uri = original_uri(&parts.uri, &parts.extensions);
+        let has_server = current.sigra.parts.config.oauth_server.is_some();
+        let is_too_long = uri.path_and_query().is_some_and(|path| path.as_str().len() > MAX_LEN);
+        if !would_redirect || !has_server || uri.path() != AUTHORIZE_PATH || !is_too_long {
+            return None;
+        }
+        log_refusal(current, parts, code::URI_TOO_LONG);
+        Some(Self::UriTooLong)
     }
 
     /// Returns the code, for clients that aren't browsers and for the log.
@@ -92,6 +125,8 @@ impl ScopeRejection {
             Self::LogIn(_) | Self::Unauthenticated => code::AUTHENTICATION_REQUIRED,
             Self::Challenge(_) | Self::SecondFactorPending => code::SECOND_FACTOR_REQUIRED,
             Self::Enroll(_) | Self::EnrollmentRequired => code::SECOND_FACTOR_ENROLLMENT_REQUIRED,
+            #[cfg(feature = "oauth-server")]
+            Self::UriTooLong => code::URI_TOO_LONG,
         }
     }
 }
@@ -118,6 +153,13 @@ impl IntoResponse for ScopeRejection {
                 Problem::new(StatusCode::UNAUTHORIZED).code(code).into_response()
             }
             Self::EnrollmentRequired => Problem::new(StatusCode::FORBIDDEN).code(code).into_response(),
+            #[cfg(feature = "oauth-server")]
+            Self::UriTooLong => {
+                let mut response = Problem::new(StatusCode::URI_TOO_LONG).code(code).into_response();
+                *response.body_mut() = self.to_string().into();
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+                response
+            }
         }
     }
 }
@@ -152,8 +194,12 @@ pub enum SudoRejection {
 impl SudoRejection {
     pub(crate) fn stale<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let pages = &current.sigra.parts.config.pages;
-        log_refusal(current, parts, code::SUDO_REQUIRED);
         let audience = ClientKind::of(&parts.headers);
+        #[cfg(feature = "oauth-server")]
+        if let Some(rejection) = ScopeRejection::too_long(current, parts, audience == ClientKind::Browser) {
+            return rejection.into();
+        }
+        log_refusal(current, parts, code::SUDO_REQUIRED);
         if audience == ClientKind::Program {
             return Self::Stale;
         }

@@ -1,24 +1,29 @@
 //! The OAuth server: codes, refresh tokens, devices, and what ends them. Attacks first.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{body::Body, http::StatusCode};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use sigra::{
-    Client, Problem, audit,
+    Client, Permission as _, Problem, audit,
+    limits::Limit,
     oauth_server::AuthorizationServer,
     testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_status},
 };
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 use url::form_urlencoded;
 
 use super::{
     hanging_up::at_every_point,
     host::{DAY, MINUTE, SECOND, User, token},
     oauth_server_host::{
-        APP, CALLBACK, ISSUER, SECRET, ServerHost, Tokens, VERIFIER, another_address, answer_in, approve,
-        assert_refused, authorize_path, code_of, error_of, text,
+        APP, CALLBACK, ISSUER, MCP, ReadProjects, SECRET, ServerHost, Tokens, VERIFIER, another_address, answer_in,
+        approve, assert_refused, authorize_path, code_of, error_of, settings, text,
     },
 };
 use crate::database::{LAST_TIME, REFUSE_USER_CODES};
@@ -29,6 +34,7 @@ const AT_ONCE: usize = 16;
 pub async fn cause_every_event() {
     let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     register(&host, &json!({ "redirect_uris": [APP] })).await;
+    assert_refused(&host.exchange("unknown", &[]).await, "invalid_grant");
     let (user, browser) = host.user().await;
     host.log_in(&browser).await;
     let grant = host.sigra().oauth_server().grants(&user.id).await.unwrap().remove(0);
@@ -91,6 +97,27 @@ async fn a_visitor_logs_in_first_and_comes_back() {
     assert_eq!(host.host.post_log_in(&browser, &user, false).await.location(), Some(path.as_str()));
     assert_status(&browser.get(&path).await, StatusCode::OK);
     assert_eq!(host.count("oauth_codes").await, 0, "nothing is given before the user allowed it");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_to_return_to_is_refused_before_a_login_or_sudo_mode() {
+    let host = ServerHost::new().await;
+    let state = "s".repeat(2100);
+    let long = [("state", state.as_str())];
+    let refused = TestClient::new(host.router()).get(&authorize_path(&long)).await;
+    assert_status(&refused, StatusCode::URI_TOO_LONG);
+    assert!(refused.text().contains("2048"), "{refused:?}");
+    let (_, browser) = host.user().await;
+    assert_status(&browser.get(&authorize_path(&long)).await, StatusCode::OK);
+    code_of(&approve(&browser, &long).await);
+    host.host.clock().advance(MINUTE * 20);
+    assert_status(&approve(&browser, &long).await, StatusCode::URI_TOO_LONG);
+    assert_status(&approve(&browser, &[]).await, StatusCode::SEE_OTHER);
+    // Other pages aren't waited for.
+    let page = format!("/me?state={state}");
+    assert_status(&TestClient::new(host.router()).get(&page).await, StatusCode::SEE_OTHER);
+    let program = TestClient::new(host.router()).json();
+    assert_status(&program.get(&authorize_path(&long)).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -497,6 +524,19 @@ async fn invariant_17_a_suspended_or_deleted_user_has_no_tokens_on_any_node() {
 }
 
 #[tokio::test]
+async fn a_refresh_for_an_inactive_user_ends_the_access_of_the_program_with_an_audit_event() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    suspend(&host, &user).await;
+    assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+    assert_eq!(host.count("oauth_grants").await, 0);
+    let events = host.sigra().audit().list(&user.id, None, 10).await.unwrap();
+    let revoked = events.iter().find(|event| event.action == audit::PROGRAM_REVOKED).expect("an event");
+    assert_eq!(revoked.metadata, json!({ "name": "Acme CLI", "reason": "inactive" }));
+}
+
+#[tokio::test]
 async fn invariant_9_a_new_password_ends_the_access_of_programs_on_all_nodes() {
     let host = ServerHost::new().await;
     let node = host.another_node().await;
@@ -626,9 +666,12 @@ async fn invariant_21_an_access_token_opens_no_page_and_gives_no_access_to_other
 async fn invariant_21_a_token_for_a_resource_opens_only_that() {
     let host = ServerHost::new().await;
     let (user, browser) = host.user().await;
-    let mcp = "https://localhost/mcp";
+    let mcp = MCP;
+    assert_eq!(browser.get(&authorize_path(&[("resource", mcp)])).await.json::<Value>()["resource"], mcp);
+    assert_eq!(browser.get(&authorize_path(&[])).await.json::<Value>()["resource"], Value::Null, "the whole server");
     let code = code_of(&approve(&browser, &[("resource", mcp)]).await);
     let tokens = Tokens::of(&host.exchange(&code, &[("resource", mcp)]).await);
+    assert_eq!(host.sigra().oauth_server().grants(&user.id).await.unwrap()[0].resource.as_deref(), Some(mcp));
     assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
     let refused = host.open("/api/read", &tokens.access).await;
     assert_status(&refused, StatusCode::UNAUTHORIZED);
@@ -878,7 +921,7 @@ async fn invariant_17_other_endpoints_end_what_they_have_begun_even_if_the_progr
     .await;
     for (table, request) in [
         ("oauth_device_codes", form_to as fn(&str, &[(&str, &str)]) -> Request<Body>),
-        ("oauth_clients", |_, _| registration(&json!({ "redirect_uris": [APP] }))),
+        ("oauth_clients", |_, _| registration(&another_client())),
     ] {
         let mut begun = 0;
         at_every_point(async |polls| {
@@ -1146,6 +1189,19 @@ async fn only_a_client_with_a_secret_that_may_introspect_does() {
     for inactive in ["x", &tokens.refresh] {
         assert_eq!(ask(inactive, "api", SECRET).await.json::<Value>(), json!({ "active": false }));
     }
+    // RFC 7662 section 4: a token for something else is inactive to it.
+    let is_active =
+        async |token: &str, client: &str| ask(token, client, SECRET).await.json::<Value>()["active"] == true;
+    let of_mcp = host.log_in_with(&browser, &[("resource", MCP)]).await.access;
+    let of_server = host.log_in(&browser).await.access;
+    for (client, active) in [("api", [true, false, false]), ("gateway", [false, false, true])] {
+        let answers = [
+            is_active(&tokens.access, client).await,
+            is_active(&of_mcp, client).await,
+            is_active(&of_server, client).await,
+        ];
+        assert_eq!(answers, active, "{client}");
+    }
     suspend(&host, &user).await;
     assert_eq!(ask(&tokens.access, "api", SECRET).await.json::<Value>(), json!({ "active": false }));
 }
@@ -1155,6 +1211,12 @@ async fn only_a_client_with_a_secret_that_may_introspect_does() {
 fn registration(body: &Value) -> Request<Body> {
     let request = Request::builder().method(Method::POST).uri("/oauth/register");
     request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+}
+
+/// What a client says about itself, another one for each call.
+fn another_client() -> Value {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    json!({ "client_name": format!("Agent {}", NEXT.fetch_add(1, Ordering::Relaxed)), "redirect_uris": [APP] })
 }
 
 async fn register(host: &ServerHost, body: &Value) -> TestResponse {
@@ -1175,10 +1237,10 @@ async fn clients_register_only_where_the_host_allows_it() {
     assert_eq!((&client["client_name"], &client["token_endpoint_auth_method"]), (&json!("Inspector"), &json!("none")));
     let id = text(&client, "client_id");
     let (user, browser) = host.user().await;
-    let changes = [("client_id", id.as_str()), ("redirect_uri", "http://127.0.0.1:6274/callback")];
+    let changes = [("client_id", id.as_str()), ("redirect_uri", "http://127.0.0.1:6274/callback"), ("resource", MCP)];
     let code = code_of(&approve(&browser, &changes).await);
     let tokens = Tokens::of(&host.exchange(&code, &changes).await);
-    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
+    assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
     assert_status(
         &approve(&browser, &[changes[0], ("redirect_uri", "https://evil.example")]).await,
         StatusCode::BAD_REQUEST,
@@ -1218,6 +1280,59 @@ async fn a_registered_client_has_only_its_own_https_or_loopback_redirect_uris() 
     assert_status(&register(&host, &localhost).await, StatusCode::CREATED);
 }
 
+#[tokio::test]
+async fn invariant_21_a_client_that_registered_itself_gets_no_more_than_the_host_allows_such_clients() {
+    let limited = |server: AuthorizationServer| {
+        let server = server.max_registered_clients(100);
+        server.registered_client_permissions([ReadProjects::NAME]).registered_client_resources([MCP])
+    };
+    let host = ServerHost::with(limited, |config| config).await;
+    let client: Value = register(&host, &json!({ "redirect_uris": [APP] })).await.json();
+    assert_eq!(client["scope"], "projects:read");
+    let id = text(&client, "client_id");
+    let (user, browser) = host.user().await;
+    let own = [("client_id", id.as_str()), ("redirect_uri", APP), ("scope", "projects:read"), ("resource", MCP)];
+    for (name, value, why) in [
+        ("scope", "projects:read projects:write", "the client can't have these permissions"),
+        ("scope", "projects:write", "the client can't have these permissions"),
+        ("resource", "", "must name the resource"),
+        ("resource", ISSUER, "the client can't have tokens for this resource"),
+        ("resource", "https://api.example.com", "the client can't have tokens for this resource"),
+    ] {
+        let refused = browser.get(&authorize_path(&[&own[..], &[(name, value)]].concat())).await;
+        assert_status(&refused, StatusCode::BAD_REQUEST);
+        assert!(refused.text().contains(why), "{name}={value}: {refused:?}");
+    }
+    let code = code_of(&approve(&browser, &[&own[..], &[("scope", "")]].concat()).await);
+    assert_refused(&host.exchange(&code, &[own[0], own[1], ("resource", ISSUER)]).await, "invalid_target");
+    let tokens = Tokens::of(&host.exchange(&code, &own).await);
+    assert_eq!(tokens.scope, "projects:read", "without a scope, it is what such clients may have");
+    assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
+    assert_status(&host.open("/api/read", &tokens.access).await, StatusCode::UNAUTHORIZED);
+    for (change, error) in [(("scope", "projects:write"), "invalid_scope"), (("resource", ISSUER), "invalid_target")] {
+        assert_refused(&host.refresh(&tokens.refresh, &[own[0], change]).await, error);
+    }
+    // Clients for MCP ask for all that they find here.
+    let metadata: Value = host.program().get("/.well-known/oauth-protected-resource/mcp").await.json();
+    assert_eq!(metadata["scopes_supported"], json!(["projects:read"]));
+    let metadata: Value = host.program().get("/.well-known/oauth-protected-resource").await.json();
+    assert_eq!(metadata["scopes_supported"], json!(["projects:read", "projects:write"]));
+}
+
+#[tokio::test]
+async fn invariant_21_a_resource_that_a_client_can_no_longer_ask_for_is_not_refreshed() {
+    let everywhere = |_| AuthorizationServer::new(ISSUER).max_registered_clients(100);
+    let host = ServerHost::with(everywhere, |config| config).await;
+    let id = text(&register(&host, &json!({ "redirect_uris": [APP] })).await.json(), "client_id");
+    let (user, browser) = host.user().await;
+    let own = [("client_id", id.as_str()), ("redirect_uri", APP)];
+    let tokens = Tokens::of(&host.exchange(&code_of(&approve(&browser, &own).await), &own).await);
+    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email, "the server has no resources");
+    let next = Tokens::of(&host.refresh(&tokens.refresh, &own[..1]).await);
+    let limited = host.restarted(settings().max_registered_clients(100)).await;
+    assert_refused(&limited.refresh(&next.refresh, &own[..1]).await, "invalid_grant");
+}
+
 /// Anybody can register a client at their own site, so a mistake on purpose must not make this server redirect to it.
 #[tokio::test]
 async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
@@ -1225,9 +1340,9 @@ async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
     let body = json!({ "redirect_uris": ["https://evil.example/log-in"] });
     let id = text(&register(&host, &body).await.json(), "client_id");
     let (_, browser) = host.user().await;
-    let own = [("client_id", id.as_str()), ("redirect_uri", "https://evil.example/log-in")];
+    let own = [("client_id", id.as_str()), ("redirect_uri", "https://evil.example/log-in"), ("resource", MCP)];
     for mistake in [("scope", "everything"), ("code_challenge", ""), ("resource", "https://evil.example")] {
-        let response = browser.get(&authorize_path(&[own[0], own[1], mistake])).await;
+        let response = browser.get(&authorize_path(&[own[0], own[1], own[2], mistake])).await;
         assert_status(&response, StatusCode::BAD_REQUEST);
         assert_eq!(response.location(), None, "{mistake:?}");
     }
@@ -1237,32 +1352,141 @@ async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
 #[tokio::test]
 async fn registered_clients_are_limited_in_number_and_for_each_address() {
     let host = ServerHost::with(|server| server.max_registered_clients(3), |config| config).await;
-    let body = json!({ "redirect_uris": ["https://app.example.com/callback"] });
-    let first = text(&register(&host, &body).await.json(), "client_id");
-    let (_, browser) = host.user().await;
-    let changes = [("client_id", first.as_str()), ("redirect_uri", APP)];
+    let first = text(&register(&host, &another_client()).await.json(), "client_id");
+    let (user, browser) = host.user().await;
+    let changes = [("client_id", first.as_str()), ("redirect_uri", APP), ("resource", MCP)];
     let code = code_of(&approve(&browser, &changes).await);
     assert_status(&host.exchange(&code, &changes).await, StatusCode::OK);
     for _ in 0..5 {
-        assert_status(&register(&host, &body).await, StatusCode::CREATED);
+        host.host.clock().advance(MINUTE * 15);
+        assert_status(&register(&host, &another_client()).await, StatusCode::CREATED);
     }
     assert_eq!(host.count("oauth_clients").await, 3, "unused clients make room");
-    assert_status(&approve(&browser, &changes).await, StatusCode::SEE_OTHER);
+    host.host.post_log_in(&browser, &user, false).await;
+    code_of(&approve(&browser, &changes).await);
 
     let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
     let program = host.program().peer(another_address());
     for _ in 0..10 {
-        assert_status(&program.send(registration(&body)).await, StatusCode::CREATED);
+        assert_status(&program.send(registration(&another_client())).await, StatusCode::CREATED);
     }
-    assert_status(&program.send(registration(&body)).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_status(&program.send(registration(&another_client())).await, StatusCode::TOO_MANY_REQUESTS);
     let of_network = async |host_part: u16| {
         let peer = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host_part);
-        host.program().peer((peer, 443).into()).send(registration(&body)).await
+        host.program().peer((peer, 443).into()).send(registration(&another_client())).await
     };
     for n in 0..10 {
         assert_status(&of_network(n).await, StatusCode::CREATED);
     }
     assert_status(&of_network(10).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn the_host_sets_how_many_clients_an_address_registers() {
+    let limited = |server: AuthorizationServer| {
+        server.max_registered_clients(100).registration_limit(Limit::CLIENT_REGISTRATION.free(2))
+    };
+    let host = ServerHost::with(limited, |config| config).await;
+    let program = host.program().peer(another_address());
+    for _ in 0..2 {
+        assert_status(&program.send(registration(&another_client())).await, StatusCode::CREATED);
+    }
+    assert_status(&program.send(registration(&another_client())).await, StatusCode::TOO_MANY_REQUESTS);
+    // Of those whose address is unknown, one can hardly use it up for all.
+    let unknown = async || host.router().oneshot(registration(&another_client())).await.unwrap().status();
+    for _ in 0..20 {
+        assert_eq!(unknown().await, StatusCode::CREATED);
+    }
+    assert_eq!(unknown().await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// A hosted client registers for each of its users.
+#[tokio::test]
+async fn programs_that_say_the_same_about_themselves_are_one_client() {
+    let host = ServerHost::with(|server| server.max_registered_clients(100), |config| config).await;
+    let program = host.program().peer(another_address());
+    let body = json!({ "client_name": "Agent", "redirect_uris": [APP] });
+    let first: Value = program.send(registration(&body)).await.json();
+    host.host.clock().advance(MINUTE * 2);
+    for _ in 0..10 {
+        let again = program.send(registration(&body)).await;
+        assert_status(&again, StatusCode::CREATED);
+        assert_eq!(again.json::<Value>(), first);
+    }
+    assert_eq!(host.count("oauth_clients").await, 1);
+    for other in [
+        json!({ "client_name": "Agent 2", "redirect_uris": [APP] }),
+        json!({ "redirect_uris": [APP] }),
+        json!({ "client_name": "Agent", "redirect_uris": ["https://app.example.com/other"] }),
+        json!({ "client_name": "Agent", "redirect_uris": [APP, "https://app.example.com/other"] }),
+    ] {
+        assert_ne!(program.send(registration(&other)).await.json::<Value>()["client_id"], first["client_id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_registered_or_was_allowed_within_15_minutes_makes_no_room() {
+    let host = ServerHost::with(|server| server.max_registered_clients(1), |config| config).await;
+    let body = another_client();
+    let id = text(&register(&host, &body).await.json(), "client_id");
+    host.host.clock().advance(MINUTE * 14);
+    assert_refused(&register(&host, &another_client()).await, "access_denied");
+    assert_status(&register(&host, &body).await, StatusCode::CREATED);
+    host.host.clock().advance(MINUTE * 14);
+    assert_refused(&register(&host, &another_client()).await, "access_denied");
+
+    host.host.clock().advance(MINUTE);
+    let (_, browser) = host.user().await;
+    let changes = [("client_id", id.as_str()), ("redirect_uri", APP), ("resource", MCP)];
+    let code = code_of(&approve(&browser, &changes).await);
+    assert_refused(&register(&host, &another_client()).await, "access_denied");
+    assert_status(&host.exchange(&code, &changes).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_user_cannot_keep_others_from_registering_their_programs() {
+    let host = ServerHost::with(|server| server.max_registered_clients(3), |config| config).await;
+    let (_, browser) = host.user().await;
+    let mut programs = Vec::new();
+    for _ in 0..3 {
+        let id = text(&register(&host, &another_client()).await.json(), "client_id");
+        let changes = [("client_id", id.as_str()), ("redirect_uri", APP), ("resource", MCP)];
+        let code = code_of(&approve(&browser, &changes).await);
+        let tokens = Tokens::of(&host.exchange(&code, &changes).await);
+        host.host.clock().advance(SECOND);
+        programs.push((id, tokens.refresh));
+    }
+    host.host.clock().advance(MINUTE * 15);
+    assert_status(&register(&host, &another_client()).await, StatusCode::CREATED);
+    host.host.clock().advance(MINUTE * 15);
+    assert_status(&register(&host, &another_client()).await, StatusCode::CREATED);
+    assert_eq!(host.count("oauth_clients").await, 3);
+    for ((id, refresh), error) in programs.iter().zip([Some("invalid_client"), None, None]) {
+        let refreshed = host.refresh(refresh, &[("client_id", id)]).await;
+        match error {
+            Some(error) => assert_refused(&refreshed, error),
+            None => assert_status(&refreshed, StatusCode::OK),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_programs_that_register_at_once_in_a_full_table_each_find_room() {
+    let most = AT_ONCE as u32;
+    let host = ServerHost::with(|server| server.max_registered_clients(most), |config| config.rate_limits(false)).await;
+    let host = Arc::new(host);
+    for _ in 0..AT_ONCE {
+        register(&host, &another_client()).await;
+    }
+    host.host.clock().advance(MINUTE * 15);
+    let mut registrations = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let host = host.clone();
+        registrations.spawn(async move { register(&host, &another_client()).await.status() });
+    }
+    let statuses = registrations.join_all().await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::CREATED), "{statuses:?}");
+    assert_eq!(host.count("oauth_clients").await, AT_ONCE as i64);
 }
 
 // Metadata, other origins, and housekeeping.

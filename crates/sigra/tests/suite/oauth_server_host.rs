@@ -110,6 +110,11 @@ impl ServerHost {
         self.host.restart(|config| configured(config, server)).await.into()
     }
 
+    /// The same application, restarted with other settings of the server.
+    pub async fn restarted(&self, server: AuthorizationServer) -> Self {
+        self.host.restart(|config| configured(config, server)).await.into()
+    }
+
     /// The same application, restarted with a newer secret key base.
     pub async fn with_newer_secret(&self) -> Self {
         let clock = self.host.clock().clone();
@@ -229,11 +234,15 @@ pub fn settings() -> AuthorizationServer {
         .client(OauthClient::new("reader", "Reader").redirect_uri(APP).permissions([ReadProjects::NAME]))
         .client(OauthClient::new("own", "Our website").redirect_uri(APP).skip_consent(true))
         .client(OauthClient::new("server", "Our server").secret(SECRET).redirect_uri(APP).skip_consent(true))
-        .client(OauthClient::new("api", "Our API").secret(SECRET).introspection(true))
+        .client(OauthClient::new("api", "Our API").secret(SECRET).introspection_for("https://api.example.com"))
+        .client(OauthClient::new("gateway", "Our gateway").secret(SECRET).introspection(true))
         .client(OauthClient::new("site", "A website").secret(SECRET).redirect_uri(APP))
-        .resource("https://localhost/mcp")
+        .resource(MCP)
         .resource("https://api.example.com")
 }
+
+/// A resource of the server itself.
+pub const MCP: &str = "https://localhost/mcp";
 
 pub const APP: &str = "https://app.example.com/callback";
 
@@ -371,6 +380,7 @@ async fn ask(
         "permissions": permissions,
         "destination": request.destination(),
         "form_action": request.form_action(),
+        "resource": request.resource(),
     });
     Json(page).into_response()
 }

@@ -12,11 +12,13 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use serde_json::{Value, json};
 use sigra::{
-    Error, Password, RememberMe, SessionToken, Sigra, Verification,
+    Error, Password, RememberMe, SessionToken, Sigra, Verification, audit,
     limits::Limit,
     live::Live,
     mail::{Mail, Mailer},
+    oauth_server::OauthClient,
     session::ReturnTo,
     telemetry,
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_problem, assert_status},
@@ -33,7 +35,7 @@ use super::{
     host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who},
     oauth_host::OauthHost,
     oauth_server,
-    oauth_server_host::ServerHost,
+    oauth_server_host::{APP, DEVICE_CODE, SECRET, ServerHost, approve, code_of},
 };
 use crate::database::{ALLOW_COMMITS, REFUSE_COMMITS};
 
@@ -517,6 +519,58 @@ async fn a_program_whose_end_is_not_committed_is_not_logged() {
     host.host.execute(ALLOW_COMMITS).await;
     assert_status(&host.refresh(&tokens.refresh, &[]).await, 400);
     assert_eq!(logged(), [telemetry::PROGRAM_AUTHORIZED, telemetry::TOKEN_REUSED]);
+}
+
+/// OWASP ASVS 16.3.1 and 16.3.3.
+#[tokio::test]
+async fn a_refused_program_is_logged_once_with_the_reason() {
+    LazyLock::force(&LOG);
+    let own = OauthClient::new("logged", "Logged").secret(SECRET).redirect_uri(APP).device_flow(true);
+    let host = ServerHost::with(|server| server.client(own), |config| config).await;
+    let (user, browser) = host.user().await;
+    let (site, secret) = ([("client_id", "logged"), ("redirect_uri", APP)], ("client_secret", SECRET));
+    let logged = || {
+        let events = EVENTS.lock().unwrap();
+        let is_it = |logged: &&LoggedEvent| {
+            logged.name() == telemetry::PROGRAM_REFUSED
+                && logged.fields.get("client_id").is_some_and(|client| client == "logged")
+        };
+        events.iter().filter(is_it).map(|logged| logged.fields["reason"].clone()).collect::<Vec<_>>()
+    };
+    for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"] {
+        let form = [("client_id", "logged"), ("client_secret", "a wrong secret"), ("token", "x")];
+        assert_status(&host.program().post(path, &form).await, 401);
+    }
+    assert_eq!(logged(), ["wrong_secret"; 4]);
+    host.program().post("/oauth/token", &[("client_id", "nobody we know")]).await;
+    let unknown = last_event(telemetry::PROGRAM_REFUSED);
+    assert_eq!((unknown.fields["reason"].as_str(), unknown.fields.get("client_id")), ("unknown_client", None));
+
+    let code = code_of(&approve(&browser, &site).await);
+    let other_verifier = ("code_verifier", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    assert_status(&host.exchange(&code, &[site[0], site[1], secret, other_verifier]).await, 400);
+    assert_eq!(logged()[4..], ["wrong_verifier"]);
+    let events = host.sigra().audit().list(&user.id, None, 10).await.unwrap();
+    let refused: Vec<_> = events.iter().filter(|event| event.action == audit::PROGRAM_REFUSED).collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].metadata, json!({ "client": "logged", "reason": "wrong_verifier" }));
+    assert_status(&host.exchange(&code, &[site[0], site[1], secret]).await, 400);
+    assert_eq!(logged()[5..], ["used_code"]);
+
+    let mut secrets = Secrets::default();
+    for text in [code.as_str(), "a wrong secret", "nobody we know", other_verifier.1] {
+        secrets.add_text(text);
+    }
+    secrets.assert_absent("the log", LOG.text().as_bytes());
+
+    // A program that waits for its user isn't refused.
+    let begun = host.program().post("/oauth/device_authorization", &[site[0], secret]).await.json::<Value>();
+    let device_code = begun["device_code"].as_str().unwrap();
+    for _ in 0..2 {
+        let form = [("grant_type", DEVICE_CODE), site[0], secret, ("device_code", device_code)];
+        assert_status(&host.program().post("/oauth/token", &form).await, 400);
+    }
+    assert_eq!(logged().len(), 6, "{:?}", logged());
 }
 
 #[tokio::test]

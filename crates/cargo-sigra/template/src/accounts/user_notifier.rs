@@ -303,6 +303,7 @@ impl UserNotifier {
                     "The program is allowed to: {permissions}.",
                     permissions = permissions::all_in_words(&grant.permissions).join(", ")
                 )),
+                grant.resource.as_ref().map(|resource| t!("Its access is limited to {resource}.", resource)),
                 Some(t!("Its access ends on {day}, or when you end it.", day = day(new.ends_at))),
             ]
             .into_iter()

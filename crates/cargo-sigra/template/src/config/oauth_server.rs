@@ -12,7 +12,9 @@ pub fn authorization_server(public_url: &Url, warnings: &mut Vec<String>) -> Opt
         .redirect_uri("http://[::1]/callback")
         .device_flow(true);
     let server = AuthorizationServer::new(public_url.origin().ascii_serialization()).client(cli);
-    // To let programs register themselves, as those for MCP do: `.max_registered_clients(1000)`
+    // To let programs register themselves, as those for MCP do, name what they can ask for:
+    // `.resource(&mcp).max_registered_clients(1000).registered_client_resources([&mcp])`
+    // `.registered_client_permissions([ReadProjects::NAME])`
     match server.check() {
         Err(error @ sigra::ConfigError::Issuer(_)) => {
             warnings.push(format!("the OAuth server is off: {error}"));

@@ -162,6 +162,9 @@ fn title_for(problem: &Problem) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => t!("This page can't be opened"),
         StatusCode::MISDIRECTED_REQUEST => t!("For development only"),
         StatusCode::PAYLOAD_TOO_LARGE => t!("Request too large"),
+        // <oauth_server>
+        StatusCode::URI_TOO_LONG => t!("This link is too long"),
+        // </oauth_server>
         StatusCode::TOO_MANY_REQUESTS => t!("Please wait"),
         StatusCode::SERVICE_UNAVAILABLE => t!("Temporarily unavailable"),
         status if status.is_server_error() => t!("Something went wrong"),
@@ -186,6 +189,11 @@ fn advice_for(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => t!("This page can't be opened in that way. Start from the home page."),
         StatusCode::PAYLOAD_TOO_LARGE => t!("You sent more data than this page accepts. Send less."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => t!("Forms must be sent as application/x-www-form-urlencoded."),
+        // <oauth_server>
+        StatusCode::URI_TOO_LONG => t!(
+            "The program that sent you here uses a link of more than 2048 characters, which we can't return to after you log in. Log in first, then start again in the program."
+        ),
+        // </oauth_server>
         StatusCode::TOO_MANY_REQUESTS => t!("Too many attempts. Try again in a moment."),
         StatusCode::SERVICE_UNAVAILABLE => t!("The site is busy or restarting. Try again in a few seconds."),
         status if status.is_client_error() => t!("We couldn't understand the request."),

@@ -868,6 +868,8 @@ async fn a_frontend_shows_what_a_program_asks_for_and_sends_the_decision() {
     let asked: Value = browser.get(AUTHORIZE).await.json();
     assert_eq!((&asked["status"], &asked["client"]["name"]), (&json!("ask"), &json!("MyApp CLI")));
     assert_eq!(asked["permissions"], json!([{ "name": "projects:read", "description": "See your projects" }]));
+    assert_eq!(asked["resource"], Value::Null, "the whole application");
+    assert_eq!((&asked["lifetime"], &asked["local"]), (&json!(90 * 24 * 60 * 60), &json!(true)));
     let denied: Value = post(&browser, AUTHORIZE, json!({ "decision": "deny" })).await.json();
     assert!(denied["url"].as_str().expect("a URL").contains("error=access_denied"));
     let (other, _) = api.authenticated_fixture().await;
@@ -908,6 +910,7 @@ async fn a_frontend_asks_for_the_code_of_a_device() {
     assert_status(&post(&browser, "/device", json!({ "user_code": "BCDF-GHJK" })).await, 404);
     let waiting: Value = post(&browser, "/device", json!({ "user_code": user_code })).await.json();
     assert_eq!((&waiting["client"]["name"], &waiting["system"]), (&json!("MyApp CLI"), &json!("Linux")));
+    assert_eq!(waiting["lifetime"], 90 * 24 * 60 * 60);
     let decision = json!({ "user_code": user_code, "decision": "allow" });
     assert_status(&post(&browser, "/device/decision", decision.clone()).await, 204);
     assert_status(&post(&browser, "/device/decision", decision).await, 404);

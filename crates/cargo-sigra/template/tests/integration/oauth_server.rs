@@ -8,9 +8,12 @@ use crate::support::enroll;
 // </mfa>
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
-use sigra::testing::{
-    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_email_sent, assert_no_email_sent,
-    assert_redirected_to, assert_status,
+use sigra::{
+    oauth_server::{AuthorizationServer, OauthClient},
+    testing::{
+        TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_email_sent, assert_no_email_sent,
+        assert_redirected_to, assert_status,
+    },
 };
 use url::{Url, form_urlencoded};
 
@@ -164,6 +167,30 @@ async fn the_consent_page_cannot_be_framed_and_its_form_leads_only_to_the_progra
 }
 
 #[tokio::test]
+async fn a_user_reads_which_part_of_the_application_access_is_limited_to() {
+    const LIMIT: &str = "Its access is limited to http://localhost:4000/mcp.";
+    let mcp = "http://localhost:4000/mcp";
+    let client = OauthClient::new(CLIENT, "MyApp CLI").redirect_uri("http://127.0.0.1/callback").device_flow(true);
+    let server = AuthorizationServer::new("http://localhost:4000").resource(mcp).client(client);
+    let host = Host::configured(|config| config.oauth_server(server)).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert!(!browser.get(&authorize_path(CALLBACK)).await.text().contains("Its access is limited"));
+    let path = format!("{}&resource={mcp}", authorize_path(CALLBACK));
+    assert_contains(&browser.get(&path).await, LIMIT);
+    let form = [("client_id", CLIENT), ("resource", mcp)];
+    let begun = program(&host).post("/oauth/device_authorization", &form).await;
+    let entered = browser.post("/device", &[("user[user_code]", &field(&begun, "user_code"))]).await;
+    assert_contains(&entered, LIMIT);
+
+    let allowed = browser.post(&path, &[("user[decision]", "allow")]).await;
+    let code = answer(allowed.location().expect("a URL"), "code").expect("a code");
+    assert_status(&exchange(&host, &code).await, 200);
+    assert_contains(&browser.get("/users/sessions").await, LIMIT);
+    let mail = assert_email_sent(host.accounts.mailer(), &user.email, "A program got access to your account").await;
+    assert!(mail.text.contains(LIMIT), "{mail:?}");
+}
+
+#[tokio::test]
 async fn invariant_8_another_site_cannot_give_access_for_the_user() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
@@ -208,6 +235,15 @@ async fn invariant_19_a_user_gives_only_what_was_shown_to_them() {
     assert_status(&asked_again, 422);
     assert_contains(&asked_again, &other.email);
     assert!(asked_again.header("content-security-policy").is_some_and(|policy| policy.contains("127.0.0.1:49152")));
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_to_return_to_is_refused_before_the_login() {
+    let host = Host::new().await;
+    let path = authorize_path(CALLBACK).replace("state=xyz", &format!("state={}", "x".repeat(2100)));
+    let refused = host.client().get(&path).await;
+    assert_status(&refused, 414);
+    assert_contains(&refused, "2048 characters");
 }
 
 #[tokio::test]

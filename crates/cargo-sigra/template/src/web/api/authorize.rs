@@ -44,8 +44,14 @@ pub struct Asked {
     /// Send it with the decision, as `shown_to`.
     user: String,
     permissions: Vec<Permission>,
+    /// The part of the application that it will be able to use, unless it will be able to use all of it.
+    resource: Option<String>,
     /// Where the browser goes next: a host, or the scheme of an app.
     destination: String,
+    /// Whether that is a program on the user's own computer.
+    local: bool,
+    /// How long it will have access, in seconds.
+    lifetime: u64,
 }
 
 #[derive(Serialize)]
@@ -68,7 +74,10 @@ impl Asked {
             client: request.client().into(),
             user: user.id.to_string(),
             permissions: request.permissions().iter().map(Permission::from).collect(),
+            resource: request.resource().map(str::to_owned),
             destination: request.destination(),
+            local: request.is_local(),
+            lifetime: request.lifetime().as_secs(),
         }
     }
 }

@@ -25,10 +25,14 @@ use crate::{
 pub struct Waiting {
     client: Client,
     permissions: Vec<Permission>,
+    /// The part of the application that it will be able to use, unless it will be able to use all of it.
+    resource: Option<String>,
     ip: Option<IpAddr>,
     system: Option<&'static str>,
     #[serde(with = "time::serde::rfc3339")]
     inserted_at: OffsetDateTime,
+    /// How long it will have access, in seconds.
+    lifetime: u64,
 }
 
 impl From<DeviceRequest> for Waiting {
@@ -36,9 +40,11 @@ impl From<DeviceRequest> for Waiting {
         Self {
             client: (&request.client).into(),
             permissions: request.permissions.iter().map(Permission::from).collect(),
+            resource: request.resource,
             ip: request.ip,
             system: request.system,
             inserted_at: request.inserted_at,
+            lifetime: request.lifetime.as_secs(),
         }
     }
 }

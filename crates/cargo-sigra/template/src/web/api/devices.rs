@@ -81,6 +81,8 @@ struct Program {
     id: uuid::Uuid,
     device: String,
     permissions: Vec<String>,
+    /// The part of the application that it can use, unless it can use all of it.
+    resource: Option<String>,
     ip: Option<IpAddr>,
     #[serde(with = "time::serde::rfc3339")]
     inserted_at: OffsetDateTime,
@@ -94,6 +96,7 @@ impl From<&sigra::oauth_server::Grant> for Program {
             id: grant.id,
             device: devices::program(grant),
             permissions: grant.permissions.iter().map(str::to_owned).collect(),
+            resource: grant.resource.clone(),
             ip: grant.ip,
             inserted_at: grant.inserted_at,
             last_used_at: grant.last_used_at,

@@ -113,6 +113,7 @@ fn in_words(action: &str) -> &str {
         // <oauth_server>
         audit::PROGRAM_AUTHORIZED => t!("Gave a program access"),
         audit::PROGRAM_REVOKED => t!("Ended a program's access"),
+        audit::PROGRAM_REFUSED => t!("A program used a copied code, and was refused"),
         audit::PROGRAM_TOKEN_REUSED => t!("Someone has a copy of a program's token, so its access was ended"),
         // </oauth_server>
         // <oauth>
@@ -163,7 +164,7 @@ fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
         }
         // </api_tokens>
         // <oauth_server>
-        audit::PROGRAM_TOKEN_REUSED => {
+        audit::PROGRAM_REFUSED | audit::PROGRAM_TOKEN_REUSED => {
             t!("Check the computer that the program runs on before you give it access again.")
         }
         audit::PROGRAM_AUTHORIZED => {

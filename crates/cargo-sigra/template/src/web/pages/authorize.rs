@@ -38,6 +38,8 @@ struct AuthorizePage {
     /// Whether that is a program on the user's own computer.
     is_local: bool,
     permissions: Vec<&'static str>,
+    /// The part of the application that it can use, unless it can use all of it.
+    resource: Option<String>,
     /// How long it will have access.
     days: u64,
     email: String,
@@ -136,6 +138,7 @@ fn page(session: &CookieSession, scope: &Scope<User>, uri: &Uri, request: &Autho
         destination: request.destination(),
         is_local: request.is_local(),
         permissions: request.permissions().iter().map(permissions::in_words).collect(),
+        resource: request.resource().map(str::to_owned),
         days: request.lifetime().as_secs() / DAY,
         email: scope.user().email.clone(),
         user: scope.user().id,

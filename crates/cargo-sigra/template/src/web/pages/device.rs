@@ -54,6 +54,8 @@ struct AuthorizeDevicePage {
     layout: Layout,
     client: String,
     permissions: Vec<&'static str>,
+    /// The part of the application that it can use, unless it can use all of it.
+    resource: Option<String>,
     ip: Option<String>,
     system: Option<&'static str>,
     begun: Moment,
@@ -69,6 +71,7 @@ impl AuthorizeDevicePage {
             layout: Layout::new(t!("Give access"), session, Some(scope)),
             client: request.client.name().to_owned(),
             permissions: request.permissions.iter().map(permissions::in_words).collect(),
+            resource: request.resource.clone(),
             ip: request.ip.map(|ip| ip.to_string()),
             system: request.system,
             begun: moment(request.inserted_at),

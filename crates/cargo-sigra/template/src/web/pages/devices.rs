@@ -91,6 +91,8 @@ struct Program {
     name: String,
     ip: String,
     permissions: Vec<&'static str>,
+    /// The part of the application that it can use, unless it can use all of it.
+    resource: Option<String>,
     is_phone: bool,
     last_used: Moment,
     since: Moment,
@@ -103,6 +105,7 @@ impl From<&Grant> for Program {
             name: devices::program(grant),
             ip: address(grant.ip),
             permissions: permissions::all_in_words(&grant.permissions),
+            resource: grant.resource.clone(),
             is_phone: devices::is_phone(grant.user_agent.as_deref()),
             last_used: moment(grant.last_used_at),
             since: moment(grant.inserted_at),

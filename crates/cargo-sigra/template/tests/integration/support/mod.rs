@@ -48,11 +48,20 @@ impl Host {
         Self::on(TestDatabase::create(), env).await
     }
 
+    /// Starts the application with other settings of the library.
+    pub async fn configured(change: impl FnOnce(Config) -> Config) -> Self {
+        Self::start(TestDatabase::create(), &[], change).await
+    }
+
     /// Starts the application on this database.
     pub async fn on(database: TestDatabase, env: &[(&str, &str)]) -> Self {
+        Self::start(database, env, |config| config).await
+    }
+
+    async fn start(database: TestDatabase, env: &[(&str, &str)], change: impl FnOnce(Config) -> Config) -> Self {
         let clock = Clock::stopped();
         let mut settings = settings(env).expect("valid settings");
-        settings.sigra = settings.sigra.clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+        settings.sigra = change(settings.sigra).clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
         // <oauth>
         settings.providers = settings.providers.clock(clock.clone());
         // </oauth>
