@@ -43,7 +43,6 @@ const METADATA_OF_RESOURCES: &str = "/.well-known/oauth-protected-resource/";
 // </oauth_server>
 
 /// Why accounts can't start, in one sentence.
-#[derive(Debug)]
 pub struct StartError(app::StartError);
 
 impl std::error::Error for StartError {}
@@ -58,6 +57,13 @@ impl fmt::Display for StartError {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Is the same sentence, because that is what `main` prints when it returns an error, and what a panic prints.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

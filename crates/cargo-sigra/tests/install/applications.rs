@@ -14,6 +14,9 @@ fn a_plain_hello_world_gets_accounts() {
     assert_eq!(server.get("/missing").0, 404);
     assert_eq!(server.get("/.well-known/oauth-authorization-server").0, 200);
     server.use_accounts("users", "user", "/users/");
+    // It listens wherever its code says. So without APP_ENV nothing starts that shows emails to others.
+    let refused = server.fails_to_start(&[("HOST", "127.0.0.1")]);
+    assert!(refused.contains("APP_ENV is not set: start with `APP_ENV=dev cargo run`"), "{refused}");
 }
 
 #[test]
