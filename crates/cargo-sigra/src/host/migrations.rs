@@ -9,6 +9,7 @@ mod rehearsal;
 mod rows;
 mod runs;
 pub mod sqlx_toml;
+mod warnings;
 mod workspace;
 
 pub use self::{error::MigrationError, existing::Existing};

@@ -1,12 +1,13 @@
 //! Hosts with their own users, migrations and pools.
 
-use std::{fs, future::Future, path::Path};
+use std::{fs, future::Future, path::Path, time::Duration};
 
 use sigra::testing::PostgresCluster;
 use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqlitePool, migrate::Migrator,
     sqlite::SqliteConnectOptions,
 };
+use time::OffsetDateTime;
 
 use crate::{
     generated::{said, sigra, sigra_with},
@@ -36,11 +37,15 @@ fn migrations_go_to_the_package_with_the_users_table() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("INSERT INTO users (full_name, password_hash, email, "), "{text}");
     assert!(text.contains("UPDATE users SET hashed_password = password_hash"), "{text}");
+    let unconfirmed =
+        "uncomment `UPDATE … SET confirmed_at = …` in ../db/migrations/0003_create_users_auth_tables.up.sql";
+    assert!(text.contains("become unconfirmed") && text.contains(unconfirmed), "{text}");
     let (warned, installed) = (text.find("warning:"), text.find("Installed"));
     assert!(warned < installed, "the warning comes before anything is written: {text}");
 
     let up = host.read("../db/migrations/0003_create_users_auth_tables.up.sql");
     assert!(up.contains("ALTER TABLE users ADD COLUMN hashed_password TEXT;\n"), "{up}");
+    assert!(up.contains("\n-- UPDATE users SET confirmed_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now');\n"), "{up}");
     assert!(
         host.read("../db/migrations/0003_create_users_auth_tables.down.sql")
             .ends_with("DROP COLUMN hashed_password;\n")
@@ -53,7 +58,7 @@ fn migrations_go_to_the_package_with_the_users_table() {
 
     host.commit();
     let again = said(&host.install(&[]));
-    assert!(again.contains("Everything is already installed."), "{again}");
+    assert!(again.contains("Everything is already installed.") && !again.contains("become unconfirmed"), "{again}");
     assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "Everything is up to date.\n");
 }
 
@@ -67,6 +72,47 @@ fn a_workspace_with_its_own_users_and_pool_gets_accounts() {
     assert_eq!(server.get("/").2, "Hello, 1 customers!");
     server.use_accounts("users", "user", "/users/");
     assert_eq!(server.get("/").2, "Hello, 2 customers!", "they are in the host's own database");
+}
+
+/// Uncomments the statement that confirms the users that were there before.
+fn confirm_users(migration: &Path) {
+    let text = fs::read_to_string(migration).expect("text");
+    let uncommented = text.replace("-- UPDATE users SET confirmed_at", "UPDATE users SET confirmed_at");
+    assert_ne!(uncommented, text);
+    fs::write(migration, uncommented).expect("written");
+}
+
+#[test]
+fn users_that_were_there_can_be_confirmed_by_the_generated_migration() {
+    let of_sqlite = Host::new("shop", "crates/server").installed(&[UNRESOLVED]);
+    let folder = of_sqlite.root().join("../db/migrations");
+    confirm_users(&folder.join("0003_create_users_auth_tables.up.sql"));
+    wait_for(async {
+        let file = of_sqlite.root().join("confirmed.db");
+        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(file).create_if_missing(true)).await;
+        let pool = pool.expect("a database");
+        migrator(&folder).await.run(&pool).await.expect("migrated");
+        let confirmed_at: OffsetDateTime =
+            sqlx::query_scalar("SELECT confirmed_at FROM users").fetch_one(&pool).await.expect("confirmed");
+        assert!((OffsetDateTime::now_utc() - confirmed_at).abs() < Duration::from_secs(60), "{confirmed_at}");
+        pool.close().await;
+    });
+
+    let users = "CREATE TABLE users (id bigserial PRIMARY KEY, email text);
+        INSERT INTO users (email) VALUES ('ada@example.com');";
+    let of_postgres = Host::with("hello", &[("migrations/0001_users.sql", users)]);
+    let of_postgres = of_postgres.installed(&["--db", "postgres", UNRESOLVED]);
+    let folder = of_postgres.root().join("migrations");
+    confirm_users(&folder.join("0002_create_users_auth_tables.sql"));
+    let url = PostgresCluster::shared().expect("a cluster").create_database().expect("a database");
+    wait_for(async {
+        let pool = PgPool::connect(&url).await.expect("a database");
+        migrator(&folder).await.run(&pool).await.expect("migrated");
+        let confirmed: bool =
+            sqlx::query_scalar("SELECT confirmed_at <= now() FROM users").fetch_one(&pool).await.expect("confirmed");
+        assert!(confirmed);
+        pool.close().await;
+    });
 }
 
 #[test]

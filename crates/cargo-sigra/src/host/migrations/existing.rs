@@ -10,9 +10,10 @@ use super::{
     adoption,
     error::MigrationError,
     folder::{self, Folder, files},
-    paths::{quoted, shown},
+    paths::shown,
     rehearsal,
     rows::{self, Rows},
+    warnings,
 };
 use crate::{
     plan::{
@@ -21,7 +22,7 @@ use crate::{
         users::UserNames,
     },
     render::files::Files,
-    sql::tables::{Column, Table, Tables},
+    sql::tables::{Table, Tables},
     system::text_file::TextFile,
 };
 
@@ -138,11 +139,13 @@ impl Existing {
                 users.in_sql()
             )),
         }
+        let migration = files.keys().find(|path| self.migrations.has(path) && !path.ends_with(".down.sql"));
+        warnings.extend(migration.and_then(|path| warnings::unconfirmed(table, path)));
         let code = files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs"));
         warnings.extend(code.and_then(|(path, code)| {
             // The host may have changed the file.
             let code = fs::read_to_string(self.root.join(path)).unwrap_or_else(|_| code.clone());
-            unfilled(table, users, path, &code, db)
+            warnings::unfilled(table, users, path, &code, db)
         }));
         warnings
     }
@@ -166,35 +169,6 @@ impl Existing {
         }
         Ok(())
     }
-}
-
-/// Returns a warning about required columns that the generated code doesn't fill, with the code to write.
-fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
-    let begins = format!("INSERT INTO {} (", users.in_rust());
-    let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
-    let values = rest.split_once("VALUES (")?.1.split_once(')')?.0;
-    let given: Vec<&str> = columns.split(',').map(str::trim).collect();
-    let is_unfilled = |column: &&Column| column.is_required() && !given.contains(&column.name.as_str());
-    let missing: Vec<&Column> = table.columns.iter().filter(is_unfilled).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
-    let placeholders = missing.iter().map(|column| adoption::placeholder(column, db)).collect::<Vec<_>>().join(", ");
-    let mut said = format!(
-        "every row of `{}` must have {}, which registrations don't fill: they fail until you write this in {path}:\n\n    \
-         {begins}{names}, {columns}) VALUES ({placeholders}, {values})\n",
-        table.name,
-        quoted(&missing.iter().map(|column| column.name.clone()).collect::<Vec<_>>()),
-    );
-    if let Some(hash) = missing.iter().find(|column| column.name.contains("pass") || column.name.contains("pwd")) {
-        said += &format!(
-            "\n  To keep existing hashes in `{0}`, if they are PHC strings or bcrypt hashes: UPDATE {1} SET hashed_password = {0}",
-            hash.name,
-            users.in_sql()
-        );
-    }
-    Some(said)
 }
 
 #[cfg(test)]
@@ -250,12 +224,6 @@ mod tests {
             ),
             "{sql}"
         );
-        let code = "\"INSERT INTO users (email)\n VALUES ($1) RETURNING *\"";
-        let table = host.tables(Database::Sqlite).get("users").expect("users").clone();
-        let said =
-            unfilled(&table, &users, "src/auth/accounts/registration.rs", code, Database::Sqlite).expect("a warning");
-        assert!(said.contains("INSERT INTO users (full_name, password_hash, email) VALUES ('', '', $1)"), "{said}");
-        assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! Warnings about a users table that is kept: what accounts need of its rows and columns, and don't have.
+
+use super::{adoption, paths::quoted};
+use crate::{
+    plan::{choices::Database, users::UserNames},
+    sql::tables::{Column, Table},
+};
+
+/// Returns a warning about users that were there before, unless the table says which of them are confirmed.
+pub fn unconfirmed(table: &Table, migration: &str) -> Option<String> {
+    table.column(adoption::CONFIRMED_AT).is_none().then(|| {
+        format!(
+            "the users in `{}` become unconfirmed: a login link deletes their password, and another user who proves that \
+             they have the email address gets it. If your application has confirmed the addresses, uncomment `UPDATE … SET \
+             {} = …` in {migration} before you run it",
+            table.name,
+            adoption::CONFIRMED_AT
+        )
+    })
+}
+
+/// Returns a warning about required columns that the generated code doesn't fill, with the code to write.
+pub fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
+    let begins = format!("INSERT INTO {} (", users.in_rust());
+    let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
+    let values = rest.split_once("VALUES (")?.1.split_once(')')?.0;
+    let given: Vec<&str> = columns.split(',').map(str::trim).collect();
+    let is_unfilled = |column: &&Column| column.is_required() && !given.contains(&column.name.as_str());
+    let missing: Vec<&Column> = table.columns.iter().filter(is_unfilled).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let placeholders = missing.iter().map(|column| adoption::placeholder(column, db)).collect::<Vec<_>>().join(", ");
+    let mut said = format!(
+        "every row of `{}` must have {}, which registrations don't fill: they fail until you write this in {path}:\n\n    \
+         {begins}{names}, {columns}) VALUES ({placeholders}, {values})\n",
+        table.name,
+        quoted(&missing.iter().map(|column| column.name.clone()).collect::<Vec<_>>()),
+    );
+    if let Some(hash) = missing.iter().find(|column| column.name.contains("pass") || column.name.contains("pwd")) {
+        said += &format!(
+            "\n  To keep existing hashes in `{0}`, if they are PHC strings or bcrypt hashes: UPDATE {1} SET hashed_password = {0}",
+            hash.name,
+            users.in_sql()
+        );
+    }
+    Some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::tables::Tables;
+
+    fn table(sql: &str, db: Database) -> Table {
+        let mut tables = Tables::default();
+        tables.read(sql, db);
+        tables.get("users").expect("users").clone()
+    }
+
+    #[test]
+    fn required_columns_are_listed_with_the_insert_that_fills_them() {
+        let table = table(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, full_name TEXT NOT NULL, password_hash TEXT NOT NULL);",
+            Database::Sqlite,
+        );
+        let code = "\"INSERT INTO users (email)\n VALUES ($1) RETURNING *\"";
+        let path = "src/auth/accounts/registration.rs";
+        let said = unfilled(&table, &UserNames::default(), path, code, Database::Sqlite).expect("a warning");
+        assert!(said.contains("INSERT INTO users (full_name, password_hash, email) VALUES ('', '', $1)"), "{said}");
+        assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
+    }
+
+    #[test]
+    fn users_without_a_confirmation_are_named() {
+        let made = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);";
+        let said = unconfirmed(&table(made, Database::Sqlite), "migrations/2_auth.sql").expect("a warning");
+        assert!(said.contains("`users` become unconfirmed") && said.contains("in migrations/2_auth.sql"), "{said}");
+        let made = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, confirmed_at TEXT);";
+        assert_eq!(unconfirmed(&table(made, Database::Sqlite), "migrations/2_auth.sql"), None);
+    }
+}
