@@ -23,7 +23,9 @@ pub fn unconfirmed(table: &Table, migration: &str) -> Option<String> {
 pub fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
     let begins = format!("INSERT INTO {} (", users.in_rust());
     let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
-    let values = rest.split_once("VALUES (")?.1.split_once(')')?.0;
+    let (values, rest) = rest.split_once("VALUES (")?.1.split_once(')')?;
+    // Such as `ON CONFLICT (lower(email)) DO NOTHING RETURNING *`, without which each registration looks like a second one.
+    let ends = rest.split('"').next()?.split_whitespace().collect::<Vec<_>>().join(" ");
     let given: Vec<&str> = columns.split(',').map(str::trim).collect();
     let is_unfilled = |column: &&Column| column.is_required() && !given.contains(&column.name.as_str());
     let missing: Vec<&Column> = table.columns.iter().filter(is_unfilled).collect();
@@ -34,7 +36,7 @@ pub fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Da
     let placeholders = missing.iter().map(|column| adoption::placeholder(column, db)).collect::<Vec<_>>().join(", ");
     let mut said = format!(
         "every row of `{}` must have {}, which registrations don't fill: they fail until you write this in {path}:\n\n    \
-         {begins}{names}, {columns}) VALUES ({placeholders}, {values})\n",
+         {begins}{names}, {columns}) VALUES ({placeholders}, {values}) {ends}\n",
         table.name,
         quoted(&missing.iter().map(|column| column.name.clone()).collect::<Vec<_>>()),
     );
@@ -65,10 +67,13 @@ mod tests {
             "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, full_name TEXT NOT NULL, password_hash TEXT NOT NULL);",
             Database::Sqlite,
         );
-        let code = "\"INSERT INTO users (email)\n VALUES ($1) RETURNING *\"";
+        let code =
+            "\"INSERT INTO users (email)\n VALUES ($1)\n    ON CONFLICT (lower(email)) DO NOTHING RETURNING *\";";
         let path = "src/auth/accounts/registration.rs";
         let said = unfilled(&table, &UserNames::default(), path, code, Database::Sqlite).expect("a warning");
-        assert!(said.contains("INSERT INTO users (full_name, password_hash, email) VALUES ('', '', $1)"), "{said}");
+        let insert = "    INSERT INTO users (full_name, password_hash, email) VALUES ('', '', $1) \
+            ON CONFLICT (lower(email)) DO NOTHING RETURNING *\n";
+        assert!(said.contains(insert), "{said}");
         assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
     }
 
