@@ -1,5 +1,6 @@
 //! The host's migrations: their folder, the newest one, and whether they create a users table to keep.
 
+pub mod addresses;
 mod adoption;
 mod error;
 mod existing;

@@ -205,6 +205,40 @@ fn rows_with_equal_addresses_are_reported_on_postgres() {
     execute("INSERT INTO users (email, inserted_at, updated_at) VALUES ('\u{fc}nal@example.com', now(), now())");
 }
 
+#[test]
+fn rows_with_addresses_that_no_login_finds_are_counted() {
+    let users = "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT);
+        INSERT INTO users (email) VALUES ('Ada@example.com'), ('grace@b\u{fc}cher.example'), (' ken@example.com'), (''), (NULL);";
+    let host = Host::with("hello", &[("migrations/20240101000000_users.sql", users)]);
+    let url = format!("sqlite://{}", host.root().join("hello.db").display());
+    wait_for(async {
+        let options: SqliteConnectOptions = url.parse().expect("a URL");
+        let pool = SqlitePool::connect_with(options.create_if_missing(true)).await.expect("a database");
+        migrator(&host.root().join("migrations")).await.run(&pool).await.expect("migrated");
+        pool.close().await;
+    });
+    let dry_run = ["install", "--yes", "--dry-run", UNRESOLVED];
+    let of_sqlite = said(&sigra_with(&host.root(), &[("DATABASE_URL", &*url)], &dry_run));
+
+    let users = users.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "bigserial PRIMARY KEY");
+    let host = Host::with("hello", &[("migrations/20240101000000_users.sql", &users)]);
+    let url = PostgresCluster::shared().expect("a cluster").create_database().expect("a database");
+    wait_for(async {
+        let pool = PgPool::connect(&url).await.expect("a database");
+        migrator(&host.root().join("migrations")).await.run(&pool).await.expect("migrated");
+        pool.close().await;
+    });
+    let dry_run = [&dry_run[..], &["--db", "postgres"]].concat();
+    let of_postgres = said(&sigra_with(&host.root(), &[("DATABASE_URL", &*url)], &dry_run));
+    for text in [of_sqlite, of_postgres] {
+        assert!(text.contains("2 rows of `users` have no email address"), "{text}");
+        let lost =
+            "2 rows of `users` have an email address that isn't in normalized form: these users can't log in until";
+        assert!(text.contains(lost) && text.contains("`sigra::mail::normalize_address`"), "{text}");
+        assert!(!text.contains("grace"), "{text}");
+    }
+}
+
 /// Returns everything that a schema consists of.
 const OF_SQLITE: &str = "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE name NOT LIKE '%sqlx%' \
      AND name NOT LIKE 'sqlite%' ORDER BY name)";

@@ -126,18 +126,9 @@ impl Existing {
         let Some(table) = tables.get(&users.plural) else { return Vec::new() };
         let mut warnings = Vec::new();
         match self.rows(table, db) {
-            Some(rows) if rows.without > 0 => warnings.push(format!(
-                "{} rows of `{}` have no email address: these users can't log in without one",
-                rows.without, table.name
-            )),
-            Some(_) => {}
+            Some(rows) => warnings.extend(warnings::unreachable(table, &rows)),
             None if self.is_migrated(&tables) => {}
-            None => warnings.push(format!(
-                "the migration fails if rows of `{0}` have email addresses that differ only in case. To find them: \
-                 SELECT lower(email) FROM {1} GROUP BY 1 HAVING count(*) > 1",
-                table.name,
-                users.in_sql()
-            )),
+            None => warnings.push(warnings::unchecked(table, users)),
         }
         let migration = files.keys().find(|path| self.migrations.has(path) && !path.ends_with(".down.sql"));
         warnings.extend(migration.and_then(|path| warnings::unconfirmed(table, path)));

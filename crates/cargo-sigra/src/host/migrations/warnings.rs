@@ -1,10 +1,40 @@
 //! Warnings about a users table that is kept: what accounts need of its rows and columns, and don't have.
 
-use super::{adoption, paths::quoted};
+use super::{addresses, adoption, paths::quoted, rows::Rows};
 use crate::{
     plan::{choices::Database, users::UserNames},
     sql::tables::{Column, Table},
 };
+
+/// Returns warnings about users that no login finds.
+pub fn unreachable(table: &Table, rows: &Rows) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if rows.without > 0 {
+        warnings.push(format!(
+            "{} rows of `{}` have no email address: these users can't log in without one",
+            rows.without, table.name
+        ));
+    }
+    if rows.lost > 0 {
+        warnings.push(format!(
+            "{} rows of `{}` have an email address that isn't in normalized form: these users can't log in until you {}",
+            rows.lost,
+            table.name,
+            addresses::FIX
+        ));
+    }
+    warnings
+}
+
+/// Returns a warning about rows that couldn't be read.
+pub fn unchecked(table: &Table, users: &UserNames) -> String {
+    format!(
+        "the migration fails if rows of `{0}` have email addresses that differ only in case. To find them: \
+         SELECT lower(email) FROM {1} GROUP BY 1 HAVING count(*) > 1",
+        table.name,
+        users.in_sql()
+    )
+}
 
 /// Returns a warning about users that were there before, unless the table says which of them are confirmed.
 pub fn unconfirmed(table: &Table, migration: &str) -> Option<String> {
