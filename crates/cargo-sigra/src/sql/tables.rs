@@ -45,6 +45,8 @@ pub struct Column {
     pub is_not_null: bool,
     /// Whether it has a value in rows that don't set it.
     has_default: bool,
+    /// Whether SQLite never generates a value twice, even if the row with the highest one was deleted.
+    pub is_autoincrement: bool,
     /// The whole definition, as written.
     pub definition: String,
 }
@@ -205,12 +207,17 @@ impl Column {
         });
         let is_primary = has(|option| matches!(option, ColumnOption::PrimaryKey(_)));
         let is_given = has(|option| matches!(option, ColumnOption::Default(_) | ColumnOption::Generated { .. }));
+        let is_autoincrement = |option: &ColumnOption| match option {
+            ColumnOption::DialectSpecific(tokens) => tokens.iter().any(|it| is_word(it, Keyword::AUTOINCREMENT)),
+            _ => false,
+        };
         Self {
             name: names.ident(&column.name),
             is_not_null: is_primary || has(|option| matches!(option, ColumnOption::NotNull)),
             has_default: is_given
                 || SERIAL.contains(&ty.as_str())
                 || (ty == "integer" && is_primary && names.is_sqlite()),
+            is_autoincrement: has(is_autoincrement),
             collation,
             ty,
             definition: column.to_string(),
@@ -387,6 +394,17 @@ mod tests {
         assert_eq!(tables.unreadable("posts"), None);
         assert!(tables.get("copy").is_some_and(|table| table.is_copy));
         assert!(tables.get("users").is_some_and(|table| !table.is_copy));
+    }
+
+    #[test]
+    fn ids_that_are_never_reused_are_known() {
+        for (definition, is_autoincrement) in
+            [("INTEGER PRIMARY KEY", false), ("INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", true), ("BLOB", false)]
+        {
+            let tables = read(&format!("CREATE TABLE t (id {definition});"), Database::Sqlite);
+            let id = tables.get("t").and_then(|table| table.column("id")).expect("a column");
+            assert_eq!(id.is_autoincrement, is_autoincrement, "{definition}");
+        }
     }
 
     #[test]

@@ -239,6 +239,17 @@ fn rows_with_addresses_that_no_login_finds_are_counted() {
     }
 }
 
+#[test]
+fn ids_that_sqlite_gives_to_the_next_user_are_reported() {
+    for (id, is_reused) in [("INTEGER PRIMARY KEY", true), ("INTEGER PRIMARY KEY AUTOINCREMENT", false)] {
+        let users = format!("CREATE TABLE users (id {id}, email TEXT);");
+        let host = Host::with("hello", &[("migrations/20240101000000_users.sql", &users)]);
+        let text = said(&host.install(&["--dry-run", UNRESOLVED]));
+        let warned = text.contains("create the table again with `id INTEGER PRIMARY KEY AUTOINCREMENT`");
+        assert_eq!(warned, is_reused, "{text}");
+    }
+}
+
 /// Returns everything that a schema consists of.
 const OF_SQLITE: &str = "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE name NOT LIKE '%sqlx%' \
      AND name NOT LIKE 'sqlite%' ORDER BY name)";

@@ -10,7 +10,7 @@ use sqlx::{
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::{clock, finding::Finding, variables::Variables};
+use super::{clock, finding::Finding, leftovers, variables::Variables};
 use crate::{
     host::migrations::{addresses, sqlx_toml::table_around},
     manifest::Manifest,
@@ -59,7 +59,11 @@ impl Kind {
 pub async fn check(root: &Path, manifest: &Manifest, env: &Variables) -> Vec<Finding> {
     let kind = Kind::of(manifest.choices.db);
     match url(manifest, env, &kind) {
-        Ok(url) => connected(root, manifest, &url, &kind).await,
+        Ok(url) => {
+            let mut findings = connected(root, manifest, &url, &kind).await;
+            findings.extend(of_deleted_users(manifest, &url, &kind).await);
+            findings
+        }
         Err(finding) => vec![finding],
     }
 }
@@ -121,6 +125,19 @@ async fn connected(root: &Path, manifest: &Manifest, url: &str, kind: &Kind) -> 
         ],
         Ok(Err(error)) => failed(error.to_string()),
         Err(_) => failed(format!("it does not respond within {} seconds", PATIENCE.as_secs())),
+    }
+}
+
+/// Checks what is left of deleted users, which reads whole tables. Returns nothing if that takes too long, or if there is
+/// no users table.
+async fn of_deleted_users(manifest: &Manifest, url: &str, kind: &Kind) -> Vec<Finding> {
+    let users = &*manifest.users.plural;
+    if kind.database == Database::Postgres {
+        return Vec::new();
+    }
+    match timeout(PATIENCE, leftovers::read(url, users)).await {
+        Ok(Ok(read)) => leftovers::check(&read, users, manifest.choices.id),
+        _ => Vec::new(),
     }
 }
 

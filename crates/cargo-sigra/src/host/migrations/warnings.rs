@@ -2,7 +2,10 @@
 
 use super::{addresses, adoption, paths::quoted, rows::Rows};
 use crate::{
-    plan::{choices::Database, users::UserNames},
+    plan::{
+        choices::{Database, Id},
+        users::UserNames,
+    },
     sql::tables::{Column, Table},
 };
 
@@ -45,6 +48,19 @@ pub fn unconfirmed(table: &Table, migration: &str) -> Option<String> {
              {} = …` in {migration} before you run it",
             table.name,
             adoption::CONFIRMED_AT
+        )
+    })
+}
+
+/// Returns a warning about a table of SQLite that gives the id of a deleted user to the next one.
+pub fn reused_ids(table: &Table, db: Database) -> Option<String> {
+    let id = table.column("id").filter(|id| db == Database::Sqlite && adoption::id_of(id, db) == Some(Id::Bigint))?;
+    (!id.is_autoincrement).then(|| {
+        format!(
+            "`{0}` has no AUTOINCREMENT: if the newest user is deleted, SQLite gives their `id` to the next one, together with \
+             what is left of them, such as audit events and rows of your own tables. With a migration of your own, create the \
+             table again with `id INTEGER PRIMARY KEY AUTOINCREMENT`: see https://www.sqlite.org/lang_altertable.html#otheralter",
+            table.name
         )
     })
 }
@@ -105,6 +121,19 @@ mod tests {
             ON CONFLICT (lower(email)) DO NOTHING RETURNING *\n";
         assert!(said.contains(insert), "{said}");
         assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
+    }
+
+    #[test]
+    fn ids_that_sqlite_reuses_are_named() {
+        for (id, db, is_reused) in [
+            ("INTEGER PRIMARY KEY", Database::Sqlite, true),
+            ("INTEGER PRIMARY KEY AUTOINCREMENT", Database::Sqlite, false),
+            ("BLOB PRIMARY KEY", Database::Sqlite, false),
+            ("bigserial PRIMARY KEY", Database::Postgres, false),
+        ] {
+            let table = table(&format!("CREATE TABLE users (id {id}, email TEXT);"), db);
+            assert_eq!(reused_ids(&table, db).is_some(), is_reused, "{id}");
+        }
     }
 
     #[test]
