@@ -2,8 +2,9 @@
 
 use sqlparser::{
     ast::{
-        AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Ident, ObjectName,
-        ObjectNamePart, ObjectType, RenameTableNameKind, Statement, TableConstraint,
+        AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateTable,
+        ForeignKeyConstraint, Ident, ObjectName, ObjectNamePart, ObjectType, ReferentialAction, RenameTableNameKind,
+        Statement, TableConstraint,
     },
     keywords::Keyword,
     tokenizer::Token,
@@ -32,6 +33,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of its primary key and of each unique constraint.
     keys: Vec<Vec<String>>,
+    /// Its foreign keys.
+    pub references: Vec<Reference>,
     /// Whether it is created from another table, so that its columns are unknown.
     pub is_copy: bool,
 }
@@ -49,6 +52,18 @@ pub struct Column {
     pub is_autoincrement: bool,
     /// The whole definition, as written.
     pub definition: String,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The name of the constraint, which PostgreSQL makes up if none is given.
+    pub name: String,
+    pub columns: Vec<String>,
+    /// The table that it refers to.
+    pub table: String,
+    /// Whether a row there can't be deleted while one here refers to it.
+    pub keeps: bool,
 }
 
 impl Tables {
@@ -110,8 +125,10 @@ impl Tables {
                 AlterTableOperation::RenameTable {
                     table_name: RenameTableNameKind::To(new) | RenameTableNameKind::As(new),
                 } => {
-                    name = names.of(&new);
+                    let old = std::mem::replace(&mut name, names.of(&new));
                     table.name.clone_from(&name);
+                    let references = self.tables.iter_mut().flat_map(|table| &mut table.references);
+                    references.filter(|it| it.table == old).for_each(|it| it.table.clone_from(&name));
                 }
                 operation => table.alter(operation, collation, names),
             }
@@ -125,6 +142,7 @@ impl Table {
             name,
             columns: Vec::new(),
             keys: Vec::new(),
+            references: Vec::new(),
             is_copy: created.query.is_some() || created.like.is_some() || created.clone.is_some(),
         };
         created.columns.iter().for_each(|column| table.add(column, names));
@@ -147,6 +165,11 @@ impl Table {
         if column.options.iter().any(|option| is_key(&option.option)) {
             self.keys.push(vec![added.name.clone()]);
         }
+        for option in &column.options {
+            if let ColumnOption::ForeignKey(key) = &option.option {
+                self.refer(key, option.name.as_ref(), vec![added.name.clone()], names);
+            }
+        }
         self.columns.retain(|other| other.name != added.name);
         self.columns.push(added);
     }
@@ -155,6 +178,10 @@ impl Table {
         let (columns, is_primary) = match constraint {
             TableConstraint::PrimaryKey(key) => (&key.columns, true),
             TableConstraint::Unique(key) => (&key.columns, false),
+            TableConstraint::ForeignKey(key) => {
+                let columns = key.columns.iter().map(|column| names.ident(column)).collect();
+                return self.refer(key, key.name.as_ref(), columns, names);
+            }
             _ => return,
         };
         let key: Vec<String> = columns.iter().map(|column| names.fold(&column.column.expr.to_string())).collect();
@@ -167,6 +194,12 @@ impl Table {
         self.keys.push(key);
     }
 
+    fn refer(&mut self, key: &ForeignKeyConstraint, name: Option<&Ident>, columns: Vec<String>, names: Names) {
+        let name = name.map_or_else(|| format!("{}_{}_fkey", self.name, columns.join("_")), |name| names.ident(name));
+        let keeps = matches!(key.on_delete, None | Some(ReferentialAction::NoAction | ReferentialAction::Restrict));
+        self.references.push(Reference { name, columns, table: names.of(&key.foreign_table), keeps });
+    }
+
     fn alter(&mut self, operation: AlterTableOperation, collation: Option<&str>, names: Names) {
         match operation {
             AlterTableOperation::AddColumn { column_def, if_not_exists, .. }
@@ -177,11 +210,22 @@ impl Table {
             AlterTableOperation::DropColumn { column_names, .. } => {
                 let dropped: Vec<_> = column_names.iter().map(|name| names.ident(name)).collect();
                 self.columns.retain(|column| !dropped.contains(&column.name));
+                self.references.retain(|it| !it.columns.iter().any(|column| dropped.contains(column)));
+            }
+            AlterTableOperation::DropConstraint { name, .. } => {
+                let name = names.ident(&name);
+                self.references.retain(|it| it.name != name);
+            }
+            AlterTableOperation::RenameConstraint { old_name, new_name } => {
+                let (old, new) = (names.ident(&old_name), names.ident(&new_name));
+                self.references.iter_mut().filter(|it| it.name == old).for_each(|it| it.name.clone_from(&new));
             }
             AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
                 let (old, new) = (names.ident(&old_column_name), names.ident(&new_column_name));
                 let columns = self.columns.iter_mut().map(|column| &mut column.name);
-                for name in columns.chain(self.keys.iter_mut().flatten()).filter(|name| **name == old) {
+                let referring = self.references.iter_mut().flat_map(|it| &mut it.columns);
+                let keys = self.keys.iter_mut().flatten();
+                for name in columns.chain(keys).chain(referring).filter(|name| **name == old) {
                     name.clone_from(&new);
                 }
             }
@@ -394,6 +438,36 @@ mod tests {
         assert_eq!(tables.unreadable("posts"), None);
         assert!(tables.get("copy").is_some_and(|table| table.is_copy));
         assert!(tables.get("users").is_some_and(|table| !table.is_copy));
+    }
+
+    #[test]
+    fn foreign_keys_are_read() {
+        let kept = |sql: &str| {
+            let tables = read(sql, Database::Postgres);
+            let all = tables.iter().flat_map(|table| &table.references);
+            let kept = all.filter(|it| it.keeps).map(|it| format!("{} {} {}", it.name, it.columns.join(" "), it.table));
+            kept.collect::<Vec<_>>()
+        };
+        let users = "CREATE TABLE users (id bigint PRIMARY KEY, boss bigint REFERENCES users);";
+        let boss = "users_boss_fkey boss users";
+        for (sql, found) in [
+            ("CREATE TABLE a (b bigint REFERENCES users (id))", vec![boss, "a_b_fkey b users"]),
+            ("CREATE TABLE a (b bigint CONSTRAINT c REFERENCES public.users)", vec![boss, "c b users"]),
+            ("CREATE TABLE a (b int, c int, FOREIGN KEY (b, c) REFERENCES d (e, f))", vec![boss, "a_b_c_fkey b c d"]),
+            ("CREATE TABLE a (b bigint REFERENCES users ON DELETE RESTRICT)", vec![boss, "a_b_fkey b users"]),
+            ("CREATE TABLE a (b bigint REFERENCES users ON DELETE CASCADE)", vec![boss]),
+            ("CREATE TABLE a (b bigint, FOREIGN KEY (b) REFERENCES users ON DELETE SET NULL)", vec![boss]),
+            ("ALTER TABLE users DROP COLUMN boss", vec![]),
+            ("ALTER TABLE users RENAME COLUMN boss TO chief", vec!["users_boss_fkey chief users"]),
+            ("ALTER TABLE users RENAME TO people", vec!["users_boss_fkey boss people"]),
+            (
+                "ALTER TABLE users RENAME CONSTRAINT users_boss_fkey TO b; ALTER TABLE users DROP CONSTRAINT b,
+                 ADD FOREIGN KEY (boss) REFERENCES users (id) ON DELETE SET NULL",
+                vec![],
+            ),
+        ] {
+            assert_eq!(kept(&format!("{users}{sql};")), found, "{sql}");
+        }
     }
 
     #[test]

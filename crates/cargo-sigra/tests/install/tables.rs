@@ -29,6 +29,7 @@ fn migrations_go_to_the_package_with_the_users_table() {
     let unconfirmed =
         "uncomment `UPDATE … SET confirmed_at = …` in ../db/migrations/0003_create_users_auth_tables.up.sql";
     assert!(text.contains("become unconfirmed") && text.contains(unconfirmed), "{text}");
+    assert!(text.contains("a user who has rows in `orders` can't be deleted"), "{text}");
     let (warned, installed) = (text.find("warning:"), text.find("Installed"));
     assert!(warned < installed, "the warning comes before anything is written: {text}");
 
@@ -248,6 +249,26 @@ fn ids_that_sqlite_gives_to_the_next_user_are_reported() {
         let warned = text.contains("create the table again with `id INTEGER PRIMARY KEY AUTOINCREMENT`");
         assert_eq!(warned, is_reused, "{text}");
     }
+}
+
+#[test]
+fn tables_that_keep_users_from_being_deleted_are_reported() {
+    for (on_delete, keeps) in [("", true), ("ON DELETE CASCADE", false), ("ON DELETE SET NULL", false)] {
+        let tables = format!(
+            "CREATE TABLE users (id bigserial PRIMARY KEY, email text);
+             CREATE TABLE posts (id bigserial PRIMARY KEY, author bigint REFERENCES users (id) {on_delete});"
+        );
+        let host = Host::with("hello", &[("migrations/20240101000000_tables.sql", &tables)]);
+        let text = said(&host.install(&["--db", "postgres", "--dry-run", UNRESOLVED]));
+        assert_eq!(text.contains("a user who has rows in `posts` can't be deleted"), keeps, "{text}");
+        assert_eq!(
+            text.contains("`ALTER TABLE posts DROP CONSTRAINT posts_author_fkey, ADD FOREIGN KEY"),
+            keeps,
+            "{text}"
+        );
+    }
+    let beside = Host::new("shop", "crates/server").install(&["--user", "Member", "--table", "members", UNRESOLVED]);
+    assert!(!said(&beside).contains("can't be deleted"), "{}", said(&beside));
 }
 
 /// Returns everything that a schema consists of.

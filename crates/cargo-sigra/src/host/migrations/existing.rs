@@ -133,6 +133,7 @@ impl Existing {
         let migration = files.keys().find(|path| self.migrations.has(path) && !path.ends_with(".down.sql"));
         warnings.extend(migration.and_then(|path| warnings::unconfirmed(table, path)));
         warnings.extend(warnings::reused_ids(table, db));
+        warnings.extend(warnings::undeletable(&tables, users, db));
         let code = files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs"));
         warnings.extend(code.and_then(|(path, code)| {
             // The host may have changed the file.

@@ -6,7 +6,7 @@ use crate::{
         choices::{Database, Id},
         users::UserNames,
     },
-    sql::tables::{Column, Table},
+    sql::tables::{Column, Reference, Table, Tables},
 };
 
 /// Returns warnings about users that no login finds.
@@ -50,6 +50,32 @@ pub fn unconfirmed(table: &Table, migration: &str) -> Option<String> {
             adoption::CONFIRMED_AT
         )
     })
+}
+
+/// Returns warnings about foreign keys that keep users from being deleted, such as at the end of the grace period.
+pub fn undeletable(tables: &Tables, users: &UserNames, db: Database) -> Vec<String> {
+    let referring = tables.iter().flat_map(|table| table.references.iter().map(move |reference| (table, reference)));
+    let keeping = referring.filter(|(_, reference)| reference.keeps && reference.table == users.plural);
+    keeping.map(|(table, reference)| undeletable_because(&table.name, reference, users, db)).collect()
+}
+
+fn undeletable_because(table: &str, reference: &Reference, users: &UserNames, db: Database) -> String {
+    let (columns, users) = (reference.columns.join(", "), users.in_sql());
+    let how = match db {
+        Database::Sqlite => format!(
+            "create the table again with `REFERENCES {users} (id) ON DELETE CASCADE`: see \
+             https://www.sqlite.org/lang_altertable.html#otheralter"
+        ),
+        Database::Postgres => format!(
+            "write `ALTER TABLE {table} DROP CONSTRAINT {}, ADD FOREIGN KEY ({columns}) REFERENCES {users} (id) ON DELETE \
+             CASCADE;`",
+            reference.name
+        ),
+    };
+    format!(
+        "a user who has rows in `{table}` can't be deleted, because the foreign key `{columns}` has no ON DELETE. With a \
+         migration of your own, {how}. Or keep these rows, with ON DELETE SET NULL"
+    )
 }
 
 /// Returns a warning about a table of SQLite that gives the id of a deleted user to the next one.
@@ -99,7 +125,6 @@ pub fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Da
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::tables::Tables;
 
     fn table(sql: &str, db: Database) -> Table {
         let mut tables = Tables::default();
@@ -121,6 +146,30 @@ mod tests {
             ON CONFLICT (lower(email)) DO NOTHING RETURNING *\n";
         assert!(said.contains(insert), "{said}");
         assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
+    }
+
+    #[test]
+    fn foreign_keys_that_keep_users_are_named() {
+        let said = |sql: &str, db| {
+            let mut tables = Tables::default();
+            tables.read("CREATE TABLE users (id bigint PRIMARY KEY, email text);", db);
+            tables.read(sql, db);
+            undeletable(&tables, &UserNames::default(), db).join("\n")
+        };
+        let orders = "CREATE TABLE orders (buyer bigint REFERENCES users (id), seller bigint);";
+        let of_postgres = said(orders, Database::Postgres);
+        let fix = "`ALTER TABLE orders DROP CONSTRAINT orders_buyer_fkey, ADD FOREIGN KEY (buyer) REFERENCES users (id) \
+            ON DELETE CASCADE;`";
+        assert!(of_postgres.contains("rows in `orders`") && of_postgres.contains(fix), "{of_postgres}");
+        assert!(
+            said(orders, Database::Sqlite).contains("create the table again with `REFERENCES users (id) ON DELETE")
+        );
+        for harmless in [
+            "CREATE TABLE orders (buyer bigint REFERENCES users (id) ON DELETE CASCADE);",
+            "CREATE TABLE orders (item bigint REFERENCES items (id));",
+        ] {
+            assert_eq!(said(harmless, Database::Postgres), "");
+        }
     }
 
     #[test]
