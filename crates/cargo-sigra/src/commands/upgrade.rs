@@ -165,7 +165,7 @@ fn step(change: &Change) -> Step<'_> {
         Kind::Conflict => ("conflict", None),
         Kind::LeaveDeleted => ("skip", Some("it changed, but you deleted it")),
         Kind::LeaveUnneeded => ("keep", Some("it isn't needed anymore, but you changed it")),
-        Kind::LeaveOwn => ("keep", Some("new applications have one, but you have your own")),
+        Kind::LeaveOwn => ("keep", Some("new applications get a different one, but you changed the same lines")),
         Kind::LeaveMigration => ("keep", Some("new applications get a different one, but migrations are only added")),
     };
     Step { action, path: &change.path, reason }

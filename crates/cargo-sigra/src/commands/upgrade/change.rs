@@ -18,7 +18,7 @@ pub enum Kind {
     LeaveDeleted,
     LeaveUnneeded,
     LeaveMigration,
-    /// The host has a file of that name, which isn't ours.
+    /// Both changed it in the same place, and the file can't have the marks of a conflict.
     LeaveOwn,
 }
 
@@ -62,9 +62,11 @@ fn change(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str
         (None, Some(newer), None) => Some((Kind::Create, Some(newer.to_owned()))),
         (Some(_), Some(_), None) => Some((Kind::LeaveDeleted, None)),
         (Some(base), Some(newer), Some(host)) if base == host => Some((Kind::Update, Some(newer.to_owned()))),
-        // Cargo reads it before anything else, so the marks of a conflict would break every command.
-        (None, Some(_), Some(_)) if path.starts_with(".cargo/") => Some((Kind::LeaveOwn, None)),
-        (base, Some(newer), Some(host)) => Some(merge(base.unwrap_or_default(), host, newer)),
+        (base, Some(newer), Some(host)) => Some(match merge(base.unwrap_or_default(), host, newer) {
+            // Cargo reads it before anything else, so the marks of a conflict would break every command.
+            (Kind::Conflict, _) if path.starts_with(".cargo/") => (Kind::LeaveOwn, None),
+            merged => merged,
+        }),
         (Some(base), None, Some(host)) if base == host => Some((Kind::Remove, None)),
         (_, None, Some(_)) => Some((Kind::LeaveUnneeded, None)),
         (_, None, None) => None,
@@ -138,8 +140,15 @@ mod tests {
 
     #[test]
     fn a_configuration_of_cargo_never_gets_the_marks_of_a_conflict() {
-        assert_eq!(of(".cargo/config.toml", None, Some(NEWER), Some("mine")), Some((Kind::LeaveOwn, None)));
-        assert_eq!(of(".cargo/config.toml", None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
+        let path = ".cargo/config.toml";
+        let same_line = "one\ntwo\nthree\nfour\nfive, mine\n";
+        for (base, host) in [(None, "mine"), (Some(BASE), same_line), (Some(BASE), "mine")] {
+            assert_eq!(of(path, base, Some(NEWER), Some(host)), Some((Kind::LeaveOwn, None)), "{host}");
+        }
+        let other_line = "one, mine\ntwo\nthree\nfour\nfive\n";
+        let merged = "one, mine\ntwo\nthree\nfour\nfive, newer\n".to_owned();
+        assert_eq!(of(path, Some(BASE), Some(NEWER), Some(other_line)), Some((Kind::Merge, Some(merged))));
+        assert_eq!(of(path, None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
     }
 
     #[test]
