@@ -42,6 +42,11 @@ pub enum UpgradeError {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{0} {files} conflicts: look for `<<<<<<<` and resolve them, then run the tests", files = if *.0 == 1 { "file has" } else { "files have" })]
     Conflicts(usize),
+    #[error(
+        "{0} {files} as you had them: with the changes of this version they would be invalid. Compare them with those of a new application",
+        files = if *.0 == 1 { "file was left" } else { "files were left" }
+    )]
+    Unmerged(usize),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
@@ -99,7 +104,8 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     let mut edits: Vec<Edit> = changes.iter().filter_map(edit).chain(dependencies.clone()).collect();
     edits.extend(Manifest::of(&plan, &newer).edits(&newer)?);
     let transaction = Transaction::prepare(root, &edits)?;
-    let conflicts = changes.iter().filter(|change| change.kind == Kind::Conflict).count();
+    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    let (conflicts, unmerged) = (count(Kind::Conflict), count(Kind::LeaveUnmerged));
     let conflicting_manifest =
         changes.iter().any(|change| change.kind == Kind::Conflict && change.path == "Cargo.toml");
     let checks = Checks { resolve: !args.no_resolve && !conflicting_manifest, compile: false };
@@ -117,7 +123,12 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
             anstream::println!("Everything is up to date.");
         }
     }
-    if conflicts > 0 && !args.dry_run { Err(UpgradeError::Conflicts(conflicts)) } else { Ok(()) }
+    match (conflicts, unmerged) {
+        _ if args.dry_run => Ok(()),
+        (1.., _) => Err(UpgradeError::Conflicts(conflicts)),
+        (0, 1..) => Err(UpgradeError::Unmerged(unmerged)),
+        (0, 0) => Ok(()),
+    }
 }
 
 /// Refuses to run if a newer version generated the code: this one doesn't know what it generated.
@@ -166,6 +177,9 @@ fn step(change: &Change) -> Step<'_> {
         Kind::LeaveDeleted => ("skip", Some("it changed, but you deleted it")),
         Kind::LeaveUnneeded => ("keep", Some("it isn't needed anymore, but you changed it")),
         Kind::LeaveOwn => ("keep", Some("new applications get a different one, but you changed the same lines")),
+        Kind::LeaveUnmerged => {
+            ("keep", Some("new applications get a different one, but with your changes it would be invalid"))
+        }
         Kind::LeaveMigration => ("keep", Some("new applications get a different one, but migrations are only added")),
     };
     Step { action, path: &change.path, reason }

@@ -2,7 +2,9 @@
 
 use diffy::{ConflictStyle, MergeOptions};
 
-use crate::render::files::Files;
+use toml_edit::DocumentMut;
+
+use crate::{render::files::Files, system::text_file};
 
 /// What an upgrade does to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Kind {
     LeaveMigration,
     /// Both changed it in the same place, and the file can't have the marks of a conflict.
     LeaveOwn,
+    /// Both changed it in different places, and together the changes are no valid Rust or TOML.
+    LeaveUnmerged,
 }
 
 /// A file, what to do with it, its text before, and its text afterwards if it is written.
@@ -65,6 +69,8 @@ fn change(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str
         (base, Some(newer), Some(host)) => Some(match merge(base.unwrap_or_default(), host, newer) {
             // Cargo reads it before anything else, so the marks of a conflict would break every command.
             (Kind::Conflict, _) if path.starts_with(".cargo/") => (Kind::LeaveOwn, None),
+            // Such as a table of TOML with a key of both.
+            (Kind::Merge, Some(text)) if !parses(path, &text) && parses(path, host) => (Kind::LeaveUnmerged, None),
             merged => merged,
         }),
         (Some(base), None, Some(host)) if base == host => Some((Kind::Remove, None)),
@@ -78,6 +84,14 @@ fn merge(base: &str, host: &str, newer: &str) -> (Kind, Option<String>) {
     match merged {
         Ok(text) => (Kind::Merge, Some(text)),
         Err(text) => (Kind::Conflict, Some(text)),
+    }
+}
+
+fn parses(path: &str, text: &str) -> bool {
+    match path.rsplit_once('.') {
+        Some((_, "rs")) => text_file::parse_rust(text).is_ok(),
+        Some((_, "toml")) => text.parse::<DocumentMut>().is_ok(),
+        _ => true,
     }
 }
 
@@ -149,6 +163,23 @@ mod tests {
         let merged = "one, mine\ntwo\nthree\nfour\nfive, newer\n".to_owned();
         assert_eq!(of(path, Some(BASE), Some(NEWER), Some(other_line)), Some((Kind::Merge, Some(merged))));
         assert_eq!(of(path, None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
+    }
+
+    #[test]
+    fn changes_that_are_invalid_together_leave_the_hosts_file() {
+        let base = "[dependencies]\na = \"1\"\nb = \"1\"\nc = \"1\"\nd = \"1\"\ne = \"1\"\n";
+        let newer = format!("{base}new = \"2\"\n");
+        let host = base.replace("[dependencies]\n", "[dependencies]\nnew = \"1\"\n");
+        assert_eq!(of("Cargo.toml", Some(base), Some(&newer), Some(&host)), Some((Kind::LeaveUnmerged, None)));
+        let text = of("notes.txt", Some(base), Some(&newer), Some(&host)).and_then(|(_, text)| text);
+        assert!(text.is_some_and(|text| text.matches("new = ").count() == 2), "another file is merged");
+        let broken = format!("]{host}");
+        let (kind, _) = of("Cargo.toml", Some(base), Some(&newer), Some(&broken)).expect("a change");
+        assert_eq!(kind, Kind::Merge, "it was invalid before");
+
+        let base = "mod a;\n\nfn one() {}\n\nfn two() {}\n\nfn three() {}\n";
+        let (newer, host) = (base.replace("three() {}", "three() {\n}"), base.replace("fn one() {}", "fn one() {"));
+        assert_eq!(of("a.rs", Some(base), Some(&newer), Some(&host)).expect("a change").0, Kind::Merge);
     }
 
     #[test]
