@@ -196,6 +196,22 @@ fn independent_changes_are_merged_into_code_that_compiles() {
 }
 
 #[test]
+fn a_migration_with_the_version_of_another_is_refused() {
+    let app = Generated::new("diary", &[]);
+    git(&app.root(), &["init", "--quiet"]);
+    fs::write(app.root().join("migrations/20260301000000_mine.sql"), "-- Mine.\n").expect("written");
+    commit(&app.root());
+    let template = template();
+    fs::write(template.path().join("migrations/sqlite/20260301000000_newer.sql"), "-- Newer.\n").expect("written");
+    let before = texts(&app.root());
+    let refused = upgrade(&app, template.path(), &[]);
+    let message =
+        "`migrations/20260301000000_newer.sql` would have the version of `./migrations/20260301000000_mine.sql`";
+    assert!(!refused.status.success() && said(&refused).contains(message), "{}", said(&refused));
+    assert_eq!(texts(&app.root()), before);
+}
+
+#[test]
 fn uncommitted_changes_are_refused() {
     let app = Generated::new("diary", &[]);
     let template = template();

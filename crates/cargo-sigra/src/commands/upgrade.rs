@@ -16,6 +16,7 @@ use crate::{
     host::{
         cargo_toml::{self, DependencyError},
         edits::{Edit, EditError, Transaction},
+        migrations,
         package::{Host, HostError},
         trial::{self, Checks, TrialError},
     },
@@ -38,6 +39,8 @@ pub enum UpgradeError {
         env!("CARGO_PKG_VERSION")
     )]
     Newer { theirs: String },
+    #[error("`{path}` would have the version of `{other}`: rename yours, if no database has run it yet")]
+    SameVersion { path: String, other: PathBuf },
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{0} {files} conflicts: look for `<<<<<<<` and resolve them, then run the tests", files = if *.0 == 1 { "file has" } else { "files have" })]
@@ -93,9 +96,11 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     }
     let mut plan = manifest.plan(SigraSource::of(args.sigra_path.as_deref(), root)?);
     let host = if plan.module.is_some() { Some(Host::find()?) } else { None };
+    plan.migrations.newest = migrations::newest(&root.join(&plan.migrations.folder));
     plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
     let newer = application::formatted_files(&plan)?;
     let changes = change::all(&base, &newer, |path| read(root, path))?;
+    refuse_same_version(root, &changes)?;
     // In an existing application, the host owns Cargo.toml.
     let dependencies = match &host {
         Some(host) => cargo_toml::add(host, &plan)?,
@@ -129,6 +134,17 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
         (0, 1..) => Err(UpgradeError::Unmerged(unmerged)),
         (0, 0) => Ok(()),
     }
+}
+
+/// Refuses to add a migration with the version of another one: sqlx applies only one of them.
+fn refuse_same_version(root: &Path, changes: &[Change]) -> Result<(), UpgradeError> {
+    let added = changes.iter().filter(|change| change.kind == Kind::Create && change.path.ends_with(".sql"));
+    for change in added {
+        if let Some(other) = migrations::with_version_of(&root.join(&change.path)) {
+            return Err(UpgradeError::SameVersion { path: change.path.clone(), other });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses to run if a newer version generated the code: this one doesn't know what it generated.

@@ -13,4 +13,8 @@ pub mod sqlx_toml;
 mod warnings;
 mod workspace;
 
-pub use self::{error::MigrationError, existing::Existing};
+pub use self::{
+    error::MigrationError,
+    existing::Existing,
+    folder::{newest, with_version_of},
+};

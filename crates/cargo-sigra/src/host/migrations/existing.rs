@@ -47,6 +47,7 @@ impl Existing {
             after: newest.and_then(|(_, path)| written_version(path)),
             reversible: newest.is_some_and(|(_, path)| is_pair(path)),
             by_host: !folder.run_by.is_empty(),
+            ..Migrations::default()
         };
         let mut texts = Vec::new();
         for other in &folder.of_diesel {
@@ -290,6 +291,7 @@ mod tests {
             after: Some("0001".into()),
             reversible: true,
             by_host: true,
+            ..Migrations::default()
         };
         assert_eq!(host.migrations(), expected);
         assert_eq!(host.id_of(&UserNames::default(), Database::Sqlite), Some(Id::Bigint));
