@@ -10,7 +10,7 @@ use std::{
 use semver::Version;
 use serde::Serialize;
 
-use self::change::{Change, Kind};
+use self::change::{Base, Change, Kind};
 use crate::{
     cli::arguments::Upgrade,
     host::{
@@ -22,7 +22,10 @@ use crate::{
     },
     manifest::{Manifest, ManifestError},
     plan::sigra_source::{SigraSource, SigraSourceError},
-    render::application::{self, GenerateError},
+    render::{
+        application::{self, GenerateError},
+        rustfmt,
+    },
     system::{
         git::{self, GitError},
         json::{self, JsonError},
@@ -90,16 +93,18 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     let root = Path::new(".");
     let manifest = Manifest::read(root)?;
     refuse_newer_code(&manifest.version)?;
-    let base = manifest.base(root)?;
+    let written = manifest.base(root)?;
     if !args.dry_run && !args.force {
         git::refuse_changed_files(root)?;
     }
     let mut plan = manifest.plan(SigraSource::of(args.sigra_path.as_deref(), root)?);
     let host = if plan.module.is_some() { Some(Host::find()?) } else { None };
     plan.migrations.newest = migrations::newest(&root.join(&plan.migrations.folder));
-    plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
+    plan.rustfmt = Some(rustfmt::settings(&[root, host.as_ref().map_or(root, |host| &host.workspace)]));
     let newer = application::formatted_files(&plan)?;
-    let changes = change::all(&base, &newer, |path| read(root, path))?;
+    let formatted = application::formatted_again(&written, &plan);
+    let base = Base { written: &written, formatted: &formatted };
+    let changes = change::all(base, &newer, |path| read(root, path))?;
     refuse_same_version(root, &changes)?;
     // In an existing application, the host owns Cargo.toml.
     let dependencies = match &host {

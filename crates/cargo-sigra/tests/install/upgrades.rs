@@ -31,3 +31,16 @@ fn a_second_migration_comes_after_those_that_the_host_has_added_since() {
     host.commit();
     assert_eq!(said(&upgrade()), "Everything is up to date.\n");
 }
+
+#[test]
+fn other_formatting_is_up_to_date() {
+    let host = Host::new("hello", "").installed(&[UNRESOLVED]);
+    fs::write(host.root().join("rustfmt.toml"), "hard_tabs = true\n").expect("written");
+    host.cargo(&["fmt"]);
+    let user = host.read("src/auth/accounts/user.rs");
+    assert!(user.contains("\n\tpub email: String,\n"), "{user}");
+    fs::write(host.root().join("src/auth/accounts/user.rs"), format!("// Mine.\n{user}")).expect("written");
+    host.commit();
+    let output = sigra(&host.root(), &["upgrade", "--no-resolve"]);
+    assert_eq!(said(&output), "Everything is up to date.\n");
+}

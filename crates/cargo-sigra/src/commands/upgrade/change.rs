@@ -35,21 +35,34 @@ pub struct Change {
     pub text: Option<String>,
 }
 
+/// The code that was generated.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    /// As it was written.
+    pub written: &'a Files,
+    /// Formatted like the host's code now: its settings may have changed since.
+    pub formatted: &'a Files,
+}
+
 /// Returns the changes for everything that differs between the code that was generated and `newer`. `read` returns the
 /// host's text.
-pub fn all<E>(base: &Files, newer: &Files, read: impl Fn(&str) -> Result<Option<String>, E>) -> Result<Vec<Change>, E> {
-    let mut paths: Vec<&String> = base.keys().chain(newer.keys().filter(|path| !base.contains_key(*path))).collect();
+pub fn all<E>(base: Base, newer: &Files, read: impl Fn(&str) -> Result<Option<String>, E>) -> Result<Vec<Change>, E> {
+    let Base { written, formatted } = base;
+    let added = newer.keys().filter(|path| !formatted.contains_key(*path));
+    let mut paths: Vec<&String> = formatted.keys().chain(added).collect();
     paths.sort();
     let mut changes = Vec::new();
     for path in paths {
-        let (base, newer) = (base.get(path).map(String::as_str), newer.get(path).map(String::as_str));
-        if base == newer {
+        let [written, formatted, newer] = [written, formatted, newer].map(|files| files.get(path).map(String::as_str));
+        if formatted == newer {
             continue;
         }
         let host = read(path)?;
         if host.as_deref() == newer {
             continue;
         }
+        // The host may not have formatted it again.
+        let base = if host.as_deref() == written { written } else { formatted };
         if let Some((kind, text)) = change(path, base, newer, host.as_deref()) {
             changes.push(Change { path: path.clone(), kind, before: host, text });
         }
@@ -106,7 +119,9 @@ mod tests {
 
     fn of(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str>) -> Option<(Kind, Option<String>)> {
         let files = |text: Option<&str>| text.map(|text| (path.to_owned(), text.to_owned())).into_iter().collect();
-        let changes = all(&files(base), &files(newer), |_| Ok::<_, Infallible>(host.map(str::to_owned)));
+        let (written, newer): (Files, Files) = (files(base), files(newer));
+        let base = Base { written: &written, formatted: &written };
+        let changes = all(base, &newer, |_| Ok::<_, Infallible>(host.map(str::to_owned)));
         let Ok(mut changes) = changes;
         changes.pop().map(|change| (change.kind, change.text))
     }
@@ -116,6 +131,17 @@ mod tests {
         assert_eq!(of("a", Some(BASE), Some(NEWER), Some(BASE)), Some((Kind::Update, Some(NEWER.to_owned()))));
         assert_eq!(of("a", None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
         assert_eq!(of("a", Some(BASE), None, Some(BASE)), Some((Kind::Remove, None)));
+    }
+
+    #[test]
+    fn a_file_that_the_host_did_not_format_again_is_updated() {
+        let files = |text: &str| Files::from([("a".to_owned(), text.to_owned())]);
+        let (written, formatted, newer) = (files("a\n  b\n"), files("a\n\tb\n"), files("a\n\tb\n\tc\n"));
+        let base = Base { written: &written, formatted: &formatted };
+        for host in ["a\n  b\n", "a\n\tb\n"] {
+            let Ok(changes) = all(base, &newer, |_| Ok::<_, Infallible>(Some(host.to_owned())));
+            assert_eq!(changes.iter().map(|change| change.kind).collect::<Vec<_>>(), [Kind::Update], "{host:?}");
+        }
     }
 
     #[test]
