@@ -271,6 +271,37 @@ fn tables_that_keep_users_from_being_deleted_are_reported() {
     assert!(!said(&beside).contains("can't be deleted"), "{}", said(&beside));
 }
 
+#[test]
+fn names_of_indexes_that_accounts_need_are_refused_with_a_fix() {
+    let users = "CREATE TABLE users (id bigserial PRIMARY KEY, email text);";
+    for (sql, fix) in [
+        ("CREATE INDEX users_email ON users (email);", "`ALTER INDEX users_email RENAME TO …;`"),
+        (
+            "ALTER TABLE users ADD CONSTRAINT users_email UNIQUE (email);",
+            "`ALTER TABLE users RENAME CONSTRAINT users_email TO …;`",
+        ),
+        (
+            "CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;",
+            "`ALTER FUNCTION sigra_announce RENAME TO …;`",
+        ),
+    ] {
+        let host = Host::with("hello", &[("migrations/20240101000000_users.sql", &format!("{users}{sql}"))]);
+        let refused = host.refuses(&[], &["--db", "postgres", UNRESOLVED]);
+        assert!(refused.contains("but accounts need that name") && refused.contains(fix), "{refused}");
+    }
+    let users = "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT);
+        CREATE INDEX users_email ON users (email);";
+    let host = Host::with("hello", &[("migrations/20240101000000_users.sql", users)]);
+    let refused = host.refuses(&[], &[UNRESOLVED]);
+    let fix = "`DROP INDEX users_email; CREATE INDEX users_… ON users (…);`";
+    assert!(refused.contains("create an index `users_email`") && refused.contains(fix), "{refused}");
+    let renamed = "DROP INDEX users_email; CREATE INDEX users_by_email ON users (email);";
+    fs::write(host.root().join("migrations/20240102000000_rename.sql"), renamed).expect("written");
+    host.commit();
+    let host = host.installed(&[UNRESOLVED]);
+    assert!(host.read("migrations/20260101000000_create_users_auth_tables.sql").contains("INDEX users_email"));
+}
+
 /// Returns everything that a schema consists of.
 const OF_SQLITE: &str = "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE name NOT LIKE '%sqlx%' \
      AND name NOT LIKE 'sqlite%' ORDER BY name)";

@@ -22,7 +22,10 @@ use crate::{
         users::UserNames,
     },
     render::files::Files,
-    sql::tables::{Table, Tables},
+    sql::{
+        objects::Objects,
+        tables::{Table, Tables},
+    },
     system::text_file::TextFile,
 };
 
@@ -97,12 +100,24 @@ impl Existing {
         if let Some(taken) = ours.iter().find(|ours| ours.name != table && theirs.get(&ours.name).is_some()) {
             return Err(MigrationError::Taken(taken.name.clone()));
         }
+        self.refuse_taken_names(template, db)?;
         let (Some(theirs), Some(ours)) = (theirs.get(table), ours.get(table)) else { return Ok(None) };
         let reasons = adoption::reasons_against(theirs, ours, id, db);
         if !reasons.is_empty() {
             return Err(MigrationError::Unusable { table: table.to_owned(), reasons });
         }
         Ok(Some(adoption::statements(theirs, ours, users, db)))
+    }
+
+    /// Refuses names of indexes and functions that our migration needs.
+    fn refuse_taken_names(&self, template: &str, db: Database) -> Result<(), MigrationError> {
+        let (mut theirs, mut ours) = (Objects::default(), Objects::default());
+        self.texts.iter().for_each(|text| theirs.read(text, db));
+        ours.read(template, db);
+        match ours.iter().find_map(|ours| theirs.with_name_of(ours)) {
+            Some(taken) => Err(MigrationError::of_name(taken, db)),
+            None => Ok(()),
+        }
     }
 
     /// Runs the migrations in memory, if possible, and checks the rows of a database that can be reached.
