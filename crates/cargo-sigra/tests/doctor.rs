@@ -116,10 +116,15 @@ fn what_is_left_of_deleted_users_on_sqlite_is_reported() {
     let report = Report::of(&app, &settings);
     report.assert("orphans", "warning", "rows refer to users who don't exist: 1 in notes. Foreign keys were off");
     let fix = report.findings["orphans"]["fix"].as_str().expect("a fix").to_owned();
-    let delete = "DELETE FROM \"notes\" WHERE \"author\" NOT IN (SELECT id FROM \"users\");";
+    let delete = "DELETE FROM \"notes\" WHERE \"author\" IS NOT NULL AND \"author\" NOT IN (SELECT id FROM \"users\");";
     assert!(fix.contains(delete), "{fix}");
-    execute("DELETE FROM \"notes\" WHERE \"author\" NOT IN (SELECT id FROM \"users\")");
+    execute("DELETE FROM \"notes\" WHERE \"author\" IS NOT NULL AND \"author\" NOT IN (SELECT id FROM \"users\")");
     Report::of(&app, &settings).assert("orphans", "good", "");
+    let left = wait_for(async {
+        let pool = SqlitePool::connect(&url).await.expect("a database");
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM notes").fetch_one(&pool).await.expect("a count")
+    });
+    assert_eq!(left, 1, "the note without an author stays");
 
     execute(
         "PRAGMA legacy_alter_table = ON; ALTER TABLE users RENAME TO old;

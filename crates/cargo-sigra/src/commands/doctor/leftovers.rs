@@ -36,7 +36,8 @@ pub async fn read(url: &str, users: &str) -> sqlx::Result<Leftovers> {
 }
 
 fn orphans_in(table: &str, column: &str, users: &str) -> String {
-    format!("FROM \"{table}\" WHERE \"{column}\" NOT IN (SELECT id FROM \"{users}\")")
+    // NULL is not in an empty table of users either.
+    format!("FROM \"{table}\" WHERE \"{column}\" IS NOT NULL AND \"{column}\" NOT IN (SELECT id FROM \"{users}\")")
 }
 
 pub fn check(leftovers: &Leftovers, users: &str, id: Id) -> Vec<Finding> {
