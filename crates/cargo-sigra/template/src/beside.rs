@@ -100,12 +100,24 @@ fn settings() -> Result<Settings, SettingsError> {
 pub fn beside(own: Router, accounts: Router, state: &AppState) -> Router {
     // Handlers that take no scope accept requests of every origin, as before.
     let own = own.layer(state.sigra.fetch_current_scope().on_demand());
-    let by_path = from_fn_with_state((accounts, state.settings.app_env), by_path);
+    // <languages>
+    let accounts = (accounts, state.settings.app_env);
+    // </languages>
+    let by_path = from_fn_with_state(accounts, by_path);
     Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))
 }
 
 /// Runs before the application's own routing, because a form's `_method` must be read before its route is chosen.
-async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: Request, next: Next) -> Response {
+async fn by_path(
+    // <languages>
+    State((accounts, app_env)): State<(Router, AppEnv)>,
+    // </languages>
+    // <!languages>
+    // State(accounts): State<Router>,
+    // </!languages>
+    request: Request,
+    next: Next,
+) -> Response {
     if is_of_accounts(request.uri().path()) {
         accounts.oneshot(request).await.into_response()
     } else {
@@ -115,7 +127,6 @@ async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: R
         crate::languages::within(language, next.run(request)).await
         // </languages>
         // <!languages>
-        // let _ = app_env;
         // next.run(request).await
         // </!languages>
     }
