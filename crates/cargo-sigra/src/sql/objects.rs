@@ -102,7 +102,7 @@ impl Objects {
         }
     }
 
-    /// SQLite gives its own names to the indexes of constraints.
+    /// On SQLite, the index of a constraint doesn't have its name.
     fn constrain(&mut self, name: &Ident, table: String, names: Names) {
         if !names.is_sqlite() {
             self.add(Kind::Constraint, names.ident(name), table);

@@ -22,7 +22,7 @@ pub enum Kind {
     LeaveMigration,
     /// Both changed it in the same place, and the file can't have the marks of a conflict.
     LeaveOwn,
-    /// Both changed it in different places, and together the changes are no valid Rust or TOML.
+    /// Both changed it in different places, and together the changes aren't valid Rust or TOML.
     LeaveUnmerged,
 }
 
