@@ -238,9 +238,9 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
     assert_eq!(browser.get("/").await.text(), "");
 }
 
-/// Reads the settings of accounts from the environment of an application.
+/// Reads the settings of accounts from the environment of an application. `APP_ENV` is `dev` unless they set it.
 fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
-    let env = [("SECRET_KEY_BASE", crate::support::SECRET)].into_iter().chain(env.iter().copied());
+    let env = [("SECRET_KEY_BASE", crate::support::SECRET), ("APP_ENV", "dev")].into_iter().chain(env.iter().copied());
     let env = env.collect::<Variables>().with_prefix_first(ENV_PREFIX);
     Settings::of_accounts(&env).map_err(|error| error.to_string())
 }
@@ -284,18 +284,27 @@ fn a_setting_with_the_prefix_overrides_one_that_the_application_uses_itself() {
 }
 
 #[test]
-fn without_app_env_others_cannot_reach_accounts_in_an_application() {
+fn without_app_env_accounts_in_an_application_do_not_start() {
+    // The application's own code decides where it listens: no setting shows that only this machine can reach it.
     for (name, value) in [
-        ("PUBLIC_URL", "https://app.example.com"),
-        ("PUBLIC_URL", "http://app.example.com"),
-        ("AUTH_PUBLIC_URL", "https://app.example.com"),
+        ("PORT", "4000"),
+        ("HOST", "127.0.0.1"),
         ("HOST", "0.0.0.0"),
         ("AUTH_HOST", "192.0.2.1"),
+        ("PUBLIC_URL", "http://localhost:4000"),
+        ("PUBLIC_URL", "https://app.example.com"),
+        ("AUTH_APP_ENV", " "),
     ] {
-        let message = settings_of_host(&[(name, value)]).err().expect("must be refused");
-        assert!(message.starts_with("APP_ENV is not set, and "), "{message}");
-        assert!(settings_of_host(&[(name, value), ("APP_ENV", "development")]).is_ok());
+        let message = settings_of_host(&[("APP_ENV", ""), (name, value)]).err().expect("must be refused");
+        assert!(message.starts_with("APP_ENV is not set: start with `APP_ENV=dev cargo run`"), "{message}");
+        for app_env in ["development", "test"] {
+            assert!(settings_of_host(&[(name, value), ("AUTH_APP_ENV", app_env)]).is_ok(), "{value}");
+        }
     }
+}
+
+#[test]
+fn settings_of_accounts_for_production_are_checked() {
     let short = [("APP_ENV", "production"), ("PUBLIC_URL", "https://a.com"), ("SECRET_KEY_BASE", "hunter2")];
     let message = settings_of_host(&short).err().expect("must be refused");
     assert!(
@@ -316,7 +325,9 @@ fn an_error_says_how_to_set_a_value_only_for_accounts() {
 
 fn settings_of_host_error(name: &str, value: &str) -> String {
     let settings = Settings::of_accounts(&[(name, value)].into_iter().collect::<Variables>());
-    beside::StartError::from(settings.err().expect("must be refused")).to_string()
+    let error = beside::StartError::from(settings.err().expect("must be refused"));
+    assert_eq!(format!("{error:?}"), error.to_string(), "a program whose `main` returns it says the same");
+    error.to_string()
 }
 
 #[test]

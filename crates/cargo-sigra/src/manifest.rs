@@ -15,7 +15,11 @@ use sha2::{Digest, Sha256};
 use crate::{
     host::edits::Edit,
     plan::{
-        Plan, SOURCES, choices::Choices, migrations::Migrations, names::AppName, sigra_source::SigraSource,
+        Plan, SOURCES,
+        choices::Choices,
+        migrations::{self, Migrations, written_version},
+        names::AppName,
+        sigra_source::SigraSource,
         users::UserNames,
     },
     render::files::Files,
@@ -109,10 +113,16 @@ impl Manifest {
             module: self.module.clone(),
             folder: self.folder.clone(),
             port: self.port,
-            migrations: self.migrations.clone(),
+            migrations: Migrations { ours: self.versions(), ..self.migrations.clone() },
             adopted: self.adopted.clone(),
             rustfmt: None,
         }
+    }
+
+    /// Returns the versions of the migrations that were generated, by the names after them.
+    fn versions(&self) -> BTreeMap<String, String> {
+        let ours = self.files.keys().filter(|path| self.migrations.has(path)).map(Path::new);
+        ours.filter_map(|path| Some((migrations::name(path)?.to_owned(), written_version(path)?))).collect()
     }
 
     /// Reads the record of the application in a folder.

@@ -1,5 +1,7 @@
-//! Reads SQL: the tables that it creates, and the statements that revert it.
+//! Reads SQL: the tables, indexes and functions that it creates, and the statements that revert it.
 
+mod names;
+pub mod objects;
 pub mod reversal;
 pub mod statements;
 pub mod tables;

@@ -69,6 +69,8 @@ fn an_application_on_sqlite_is_checked() {
     report.assert("migrations", "good", "the only one is applied");
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
+    report.assert("orphans", "good", "");
+    assert!(!report.findings.contains_key("ids"), "UUIDs are never reused");
     wait_for(async {
         let pool = SqlitePool::connect(&url).await.expect("a database");
         add_user(&pool, "Ada@example.com").await;
@@ -83,6 +85,52 @@ fn an_application_on_sqlite_is_checked() {
     let first = fs::read_dir(&migrations).expect("a folder").flatten().map(|entry| entry.path()).min().expect("a file");
     fs::write(&first, "CREATE TABLE users (id INTEGER);").expect("written");
     Report::of(&app, &settings).assert("migrations", "bad", "was changed after it was applied");
+}
+
+#[test]
+fn what_is_left_of_deleted_users_on_sqlite_is_reported() {
+    let app = Generated::new("diary", &["--id", "bigint"]);
+    let path = app.root().join("diary.db");
+    let url = format!("sqlite://{}", path.display());
+    let settings = [("DATABASE_URL", &*url)];
+    let execute = |sql: &'static str| {
+        wait_for(async {
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).foreign_keys(false);
+            let pool = SqlitePool::connect_with(options).await.expect("a database");
+            migrations(&app.root()).await.run(&pool).await.expect("migrated");
+            sqlx::raw_sql(sql).execute(&pool).await.expect("done");
+            pool.close().await;
+        });
+    };
+    execute(
+        "CREATE TABLE notes (author INTEGER REFERENCES users (id), text TEXT);
+         INSERT INTO users (email, inserted_at, updated_at) VALUES ('ada@example.com', '', '');
+         INSERT INTO notes VALUES (1, 'hers'), (NULL, 'nobody''s')",
+    );
+    let report = Report::of(&app, &settings);
+    report.assert("ids", "good", "no user gets the id of a deleted one");
+    report.assert("orphans", "good", "");
+
+    // In `sqlite3`, foreign keys are off.
+    execute("DELETE FROM users");
+    let report = Report::of(&app, &settings);
+    report.assert("orphans", "warning", "rows refer to users who don't exist: 1 in notes. Foreign keys were off");
+    let fix = report.findings["orphans"]["fix"].as_str().expect("a fix").to_owned();
+    let delete = "DELETE FROM \"notes\" WHERE \"author\" IS NOT NULL AND \"author\" NOT IN (SELECT id FROM \"users\");";
+    assert!(fix.contains(delete), "{fix}");
+    execute("DELETE FROM \"notes\" WHERE \"author\" IS NOT NULL AND \"author\" NOT IN (SELECT id FROM \"users\")");
+    Report::of(&app, &settings).assert("orphans", "good", "");
+    let left = wait_for(async {
+        let pool = SqlitePool::connect(&url).await.expect("a database");
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM notes").fetch_one(&pool).await.expect("a count")
+    });
+    assert_eq!(left, 1, "the note without an author stays");
+
+    execute(
+        "PRAGMA legacy_alter_table = ON; ALTER TABLE users RENAME TO old;
+         CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT)",
+    );
+    Report::of(&app, &settings).assert("ids", "warning", "the table users has no AUTOINCREMENT");
 }
 
 #[test]

@@ -196,6 +196,46 @@ fn independent_changes_are_merged_into_code_that_compiles() {
 }
 
 #[test]
+fn a_migration_with_the_version_of_another_is_refused() {
+    let app = Generated::new("diary", &[]);
+    git(&app.root(), &["init", "--quiet"]);
+    fs::write(app.root().join("migrations/20260301000000_mine.sql"), "-- Mine.\n").expect("written");
+    commit(&app.root());
+    let template = template();
+    fs::write(template.path().join("migrations/sqlite/20260301000000_newer.sql"), "-- Newer.\n").expect("written");
+    let before = texts(&app.root());
+    let refused = upgrade(&app, template.path(), &[]);
+    let message =
+        "`migrations/20260301000000_newer.sql` would have the version of `./migrations/20260301000000_mine.sql`";
+    assert!(!refused.status.success() && said(&refused).contains(message), "{}", said(&refused));
+    assert_eq!(texts(&app.root()), before);
+}
+
+#[test]
+fn other_formatting_is_no_conflict() {
+    let app = Generated::new("diary", &[]);
+    git(&app.root(), &["init", "--quiet"]);
+    fs::write(app.root().join("rustfmt.toml"), "hard_tabs = true\nmax_width = 90\n").expect("written");
+    app.cargo(&["fmt"]);
+    let (user, layout) = ("src/accounts/user.rs", "src/web/layout.rs");
+    let read = |path: &str| fs::read_to_string(app.root().join(path)).expect("text");
+    assert!(read(user).contains("\n\tpub email: String,\n"), "{}", read(user));
+    prepend(&app.root().join(user), MINE);
+    commit(&app.root());
+    let template = template();
+    for path in [user, layout] {
+        append(&template.path().join(path), NEWER);
+    }
+    let output = upgrade(&app, template.path(), &[]);
+    let expected = ["      merge src/accounts/user.rs", "     update src/web/layout.rs"];
+    assert_eq!(said(&output).lines().collect::<Vec<_>>(), expected);
+    for path in [user, layout] {
+        assert!(read(path).contains("\n\t") && read(path).contains(NEWER), "{}", read(path));
+    }
+    app.cargo(&["fmt", "--check"]);
+}
+
+#[test]
 fn uncommitted_changes_are_refused() {
     let app = Generated::new("diary", &[]);
     let template = template();

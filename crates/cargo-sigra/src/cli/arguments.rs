@@ -157,7 +157,7 @@ pub struct Install {
     /// Don't check first that Cargo can resolve all dependencies
     #[arg(long, conflicts_with = "check")]
     pub no_resolve: bool,
-    /// Continue even if there are uncommitted changes
+    /// Continue even if there are uncommitted changes, or accounts take the place of your routes
     #[arg(long)]
     pub force: bool,
     /// Ask no questions, and use the defaults

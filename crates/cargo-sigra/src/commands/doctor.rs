@@ -3,6 +3,7 @@
 mod clock;
 mod database;
 mod finding;
+mod leftovers;
 mod mail;
 mod settings;
 mod variables;

@@ -1,18 +1,18 @@
 //! `cargo sigra gen migration`.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
     cli::arguments::Migration,
-    host::edits::{Edit, EditError, Transaction},
-    manifest::{Manifest, ManifestError},
-    plan::{
-        migrations::{Migrations, version, written_version},
-        names::is_snake_case,
+    host::{
+        edits::{Edit, EditError, Transaction},
+        migrations::newest,
     },
+    manifest::{Manifest, ManifestError},
+    plan::{migrations::Migrations, names::is_snake_case},
     system::{
         json::{self, JsonError},
         terminal,
@@ -44,8 +44,8 @@ pub fn run(args: &Migration) -> Result<(), NewMigrationError> {
     }
     let root = Path::new(".");
     let migrations = Manifest::read(root)?.migrations;
-    let after = newest(&root.join(&migrations.folder)).or(migrations.after.clone());
-    let edits = edits(&Migrations { after, ..migrations }, &args.name, now());
+    let newest = newest(&root.join(&migrations.folder));
+    let edits = edits(&Migrations { newest, ..migrations }, &args.name, now());
     Transaction::prepare(root, &edits)?.commit()?;
     let created: Vec<String> = edits.into_iter().map(|edit| edit.path).collect();
     if args.json {
@@ -66,14 +66,6 @@ fn edits(migrations: &Migrations, name: &str, now: u64) -> Vec<Edit> {
 }
 
 const FIRST_LINE: &str = "-- Write the statements of the migration here.\n";
-
-/// Returns the version of the newest migration in a folder, as written in its name.
-fn newest(folder: &Path) -> Option<String> {
-    let names = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let newest =
-        names.filter(|path| path.extension().is_some_and(|it| it == "sql")).max_by_key(|path| version(path))?;
-    written_version(&newest)
-}
 
 /// Returns the time as sqlx writes it in the names of migrations: `20260131120000`.
 fn now() -> u64 {
@@ -100,15 +92,5 @@ mod tests {
     #[test]
     fn the_time_has_the_length_of_a_version() {
         assert_eq!(now().to_string().len(), "20260101000000".len());
-    }
-
-    #[test]
-    fn the_newest_migration_in_a_folder_is_found() {
-        let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(newest(folder.path()), None);
-        for name in ["0001_a.up.sql", "0001_a.down.sql", "0010_b.up.sql", "0002_c.up.sql", "README.md"] {
-            fs::write(folder.path().join(name), "").expect("written");
-        }
-        assert_eq!(newest(folder.path()).as_deref(), Some("0010"));
     }
 }

@@ -10,18 +10,22 @@ use std::{
 use semver::Version;
 use serde::Serialize;
 
-use self::change::{Change, Kind};
+use self::change::{Base, Change, Kind};
 use crate::{
     cli::arguments::Upgrade,
     host::{
         cargo_toml::{self, DependencyError},
         edits::{Edit, EditError, Transaction},
+        migrations,
         package::{Host, HostError},
         trial::{self, Checks, TrialError},
     },
     manifest::{Manifest, ManifestError},
     plan::sigra_source::{SigraSource, SigraSourceError},
-    render::application::{self, GenerateError},
+    render::{
+        application::{self, GenerateError},
+        rustfmt,
+    },
     system::{
         git::{self, GitError},
         json::{self, JsonError},
@@ -38,10 +42,17 @@ pub enum UpgradeError {
         env!("CARGO_PKG_VERSION")
     )]
     Newer { theirs: String },
+    #[error("`{path}` would have the version of `{other}`: rename yours, if no database has run it yet")]
+    SameVersion { path: String, other: PathBuf },
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{0} {files} conflicts: look for `<<<<<<<` and resolve them, then run the tests", files = if *.0 == 1 { "file has" } else { "files have" })]
     Conflicts(usize),
+    #[error(
+        "{0} {files} as you had them: with the changes of this version they would be invalid. Compare them with those of a new application",
+        files = if *.0 == 1 { "file was left" } else { "files were left" }
+    )]
+    Unmerged(usize),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
@@ -82,15 +93,19 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     let root = Path::new(".");
     let manifest = Manifest::read(root)?;
     refuse_newer_code(&manifest.version)?;
-    let base = manifest.base(root)?;
+    let written = manifest.base(root)?;
     if !args.dry_run && !args.force {
         git::refuse_changed_files(root)?;
     }
     let mut plan = manifest.plan(SigraSource::of(args.sigra_path.as_deref(), root)?);
     let host = if plan.module.is_some() { Some(Host::find()?) } else { None };
-    plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
+    plan.migrations.newest = migrations::newest(&root.join(&plan.migrations.folder));
+    plan.rustfmt = Some(rustfmt::settings(&[root, host.as_ref().map_or(root, |host| &host.workspace)]));
     let newer = application::formatted_files(&plan)?;
-    let changes = change::all(&base, &newer, |path| read(root, path))?;
+    let formatted = application::formatted_again(&written, &plan);
+    let base = Base { written: &written, formatted: &formatted };
+    let changes = change::all(base, &newer, |path| read(root, path))?;
+    refuse_same_version(root, &changes)?;
     // In an existing application, the host owns Cargo.toml.
     let dependencies = match &host {
         Some(host) => cargo_toml::add(host, &plan)?,
@@ -99,7 +114,8 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     let mut edits: Vec<Edit> = changes.iter().filter_map(edit).chain(dependencies.clone()).collect();
     edits.extend(Manifest::of(&plan, &newer).edits(&newer)?);
     let transaction = Transaction::prepare(root, &edits)?;
-    let conflicts = changes.iter().filter(|change| change.kind == Kind::Conflict).count();
+    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    let (conflicts, unmerged) = (count(Kind::Conflict), count(Kind::LeaveUnmerged));
     let conflicting_manifest =
         changes.iter().any(|change| change.kind == Kind::Conflict && change.path == "Cargo.toml");
     let checks = Checks { resolve: !args.no_resolve && !conflicting_manifest, compile: false };
@@ -117,7 +133,23 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
             anstream::println!("Everything is up to date.");
         }
     }
-    if conflicts > 0 && !args.dry_run { Err(UpgradeError::Conflicts(conflicts)) } else { Ok(()) }
+    match (conflicts, unmerged) {
+        _ if args.dry_run => Ok(()),
+        (1.., _) => Err(UpgradeError::Conflicts(conflicts)),
+        (0, 1..) => Err(UpgradeError::Unmerged(unmerged)),
+        (0, 0) => Ok(()),
+    }
+}
+
+/// Refuses to add a migration with the version of another one: sqlx applies only one of them.
+fn refuse_same_version(root: &Path, changes: &[Change]) -> Result<(), UpgradeError> {
+    let added = changes.iter().filter(|change| change.kind == Kind::Create && change.path.ends_with(".sql"));
+    for change in added {
+        if let Some(other) = migrations::with_version_of(&root.join(&change.path)) {
+            return Err(UpgradeError::SameVersion { path: change.path.clone(), other });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses to run if a newer version generated the code: this one doesn't know what it generated.
@@ -165,7 +197,10 @@ fn step(change: &Change) -> Step<'_> {
         Kind::Conflict => ("conflict", None),
         Kind::LeaveDeleted => ("skip", Some("it changed, but you deleted it")),
         Kind::LeaveUnneeded => ("keep", Some("it isn't needed anymore, but you changed it")),
-        Kind::LeaveOwn => ("keep", Some("new applications have one, but you have your own")),
+        Kind::LeaveOwn => ("keep", Some("new applications get a different one, but you changed the same lines")),
+        Kind::LeaveUnmerged => {
+            ("keep", Some("new applications get a different one, but with your changes it would be invalid"))
+        }
         Kind::LeaveMigration => ("keep", Some("new applications get a different one, but migrations are only added")),
     };
     Step { action, path: &change.path, reason }

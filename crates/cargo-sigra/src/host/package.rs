@@ -8,7 +8,10 @@ use super::{
     dependency::Dependency,
     target::{CargoTarget, Kind, Target},
 };
-use crate::system::cargo::{self, MetadataError};
+use crate::{
+    render::rustfmt,
+    system::cargo::{self, MetadataError},
+};
 
 /// Why accounts can't be installed into this package.
 #[derive(Debug, thiserror::Error)]
@@ -84,14 +87,11 @@ impl Host {
             neighbors.extend(targets.filter(|target| target.kind == Kind::Library));
             others_dependencies.extend(other.dependencies);
         }
-        let rustfmt = [root.as_path(), &workspace]
-            .iter()
-            .flat_map(|folder| ["rustfmt.toml", ".rustfmt.toml"].map(|name| folder.join(name)))
-            .find_map(|path| fs::read_to_string(path).ok());
+        let rustfmt = rustfmt::settings(&[&root, &workspace]);
         Self {
             targets: package.targets.into_iter().filter_map(Target::of).collect(),
             neighbors,
-            rustfmt: Some(rustfmt.unwrap_or_default()),
+            rustfmt: Some(rustfmt),
             package: package.name,
             edition: package.edition,
             rust_version: package.rust_version,

@@ -1,6 +1,6 @@
 //! The folder of an application's migrations, and who runs them.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,27 +12,40 @@ const FOLDER: &str = "migrations";
 pub struct Migrations {
     /// The folder, relative to the package: `migrations`, or `../db/migrations`.
     pub folder: String,
-    /// The version of the newest existing migration, as written in its name. Ours come after it.
+    /// The version of the newest migration before ours, as written in its name. Ours come after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Whether each migration is a pair of `.up.sql` and `.down.sql`.
     pub reversible: bool,
     /// Whether the host runs the migrations, so that accounts must not.
     pub by_host: bool,
+    /// The versions of our migrations that were generated before, by the names after them. They stay.
+    #[serde(skip)]
+    pub ours: BTreeMap<String, String>,
+    /// The version of the newest migration in the folder now, which the host may have added since. New ones come after it.
+    #[serde(skip)]
+    pub newest: Option<String>,
 }
 
 impl Default for Migrations {
     fn default() -> Self {
-        Self { folder: FOLDER.to_owned(), after: None, reversible: false, by_host: false }
+        Self {
+            folder: FOLDER.to_owned(),
+            after: None,
+            reversible: false,
+            by_host: false,
+            ours: BTreeMap::new(),
+            newest: None,
+        }
     }
 }
 
 impl Migrations {
-    /// Returns the version of our first migration, the second, and so on. Our own versions are times. If the host
+    /// Returns the version of our first new migration, the second, and so on. Our own versions are times. If the host
     /// numbers its migrations, returns a number of the same width.
     pub fn version(&self, own: u64, number: u64) -> String {
-        let Some((after, newest)) = self.after.as_ref().and_then(|after| Some((after, after.parse::<u64>().ok()?)))
-        else {
+        let after = self.newest.as_ref().or(self.after.as_ref());
+        let Some((after, newest)) = after.and_then(|after| Some((after, after.parse::<u64>().ok()?))) else {
             return own.to_string();
         };
         if after.len() < own.to_string().len() {
@@ -57,6 +70,12 @@ pub fn written_version(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_str()?.split_once('_')?.0.to_owned())
 }
 
+/// Returns `create_users` for `20260101000000_create_users.up.sql`.
+pub fn name(path: &Path) -> Option<&str> {
+    let (_, name) = path.file_name()?.to_str()?.split_once('_')?;
+    [".up.sql", ".down.sql", ".sql"].iter().find_map(|end| name.strip_suffix(end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +89,8 @@ mod tests {
         assert_eq!(after("20261231000000").version(own, 2), "20261231000002");
         assert_eq!(after("0007").version(own, 1), "0008");
         assert_eq!(after("9").version(own, 1), "10");
+        let since = Migrations { newest: Some("0012".to_owned()), ..after("0007") };
+        assert_eq!((since.version(own, 1), since.version(own, 2)), ("0013".to_owned(), "0014".to_owned()));
     }
 
     #[test]

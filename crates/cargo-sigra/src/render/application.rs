@@ -50,6 +50,15 @@ pub fn formatted_files(plan: &Plan) -> Result<Files, GenerateError> {
     Ok(generated)
 }
 
+/// Returns files that were generated earlier, formatted as the plan says. Files that can't be stay as they are.
+pub fn formatted_again(written: &Files, plan: &Plan) -> Files {
+    let mut formatted = written.clone();
+    match rustfmt::format(&mut formatted, plan.rustfmt.as_deref()) {
+        Ok(()) => formatted,
+        Err(_) => written.clone(),
+    }
+}
+
 fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = Files::new();
     for file in read::files()? {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::files::Files;
 use crate::{
-    plan::{Plan, migrations::version},
+    plan::{Plan, migrations},
     sql::reversal,
 };
 
@@ -35,11 +35,17 @@ const OWN_MIGRATIONS: &str = "sqlx::migrate!(\"./migrations\")";
 
 /// Returns all files at their new places.
 pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
-    let (mut migrations, mut moved) = (0, Files::new());
+    let (mut is_first, mut added, mut moved) = (true, 0, Files::new());
     for (path, text) in files {
         if path.starts_with("migrations/") {
-            migrations += 1;
-            moved.extend(migration(&path, &text, migrations, plan));
+            let known = migrations::name(Path::new(&path)).and_then(|name| plan.migrations.ours.get(name));
+            let version = known.cloned().unwrap_or_else(|| {
+                added += 1;
+                plan.migrations.version(migrations::version(Path::new(&path)).unwrap_or_default(), added)
+            });
+            let adopted = plan.adopted.as_ref().filter(|_| is_first);
+            moved.extend(migration(&path, text, &version, adopted, plan));
+            is_first = false;
             continue;
         }
         let text = text_at(&text, module, &plan.users.plural);
@@ -59,15 +65,13 @@ fn embedded(folder: &str) -> String {
     format!("sqlx::migrate!(\"{begin}{folder}\")")
 }
 
-/// Moves a migration to the host's folder, after the existing ones, with a migration that reverts it if the host's have
-/// that.
-fn migration(path: &str, text: &str, number: u64, plan: &Plan) -> Vec<(String, String)> {
-    let text = match &plan.adopted {
-        Some(adopted) if number == 1 => format!("{adopted}\n{}", text.trim_start()),
-        _ => text.to_owned(),
+/// Moves a migration to the host's folder, with a migration that reverts it if the host's have that.
+fn migration(path: &str, text: String, version: &str, adopted: Option<&String>, plan: &Plan) -> Vec<(String, String)> {
+    let text = match adopted {
+        Some(adopted) => format!("{adopted}\n{}", text.trim_start()),
+        None => text,
     };
     let name = path.rsplit('/').next().unwrap_or(path);
-    let version = plan.migrations.version(version(Path::new(name)).unwrap_or_default(), number);
     let rest = name.split_once('_').map_or(name, |(_, rest)| rest);
     let path = format!("{}/{version}_{rest}", plan.migrations.folder);
     match path.strip_suffix(".sql").filter(|_| plan.migrations.reversible) {
@@ -117,17 +121,27 @@ mod tests {
     fn migrations_are_moved_to_the_hosts_folder() {
         let paths = |migrations: Migrations| {
             let plan = Plan { migrations, ..Plan::default_for_tests() };
-            let ours = migration("migrations/20260101000000_create.sql", "CREATE TABLE a (id BLOB);", 1, &plan);
-            ours.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+            let names = ["20260101000000_create", "20260301000000_more", "20260401000000_most"];
+            let ours = names.map(|name| (format!("migrations/{name}.sql"), "CREATE TABLE a (id BLOB);".to_owned()));
+            moved(Files::from(ours), "auth", &plan).into_keys().collect::<Vec<_>>()
         };
-        assert_eq!(paths(Migrations::default()), ["migrations/20260101000000_create.sql"]);
+        let own = ["20260101000000_create", "20260301000000_more", "20260401000000_most"];
+        assert_eq!(paths(Migrations::default()), own.map(|name| format!("migrations/{name}.sql")));
         let of_db = Migrations {
             folder: "../db/migrations".to_owned(),
             after: Some("0007".to_owned()),
-            reversible: true,
-            by_host: true,
+            ..Migrations::default()
         };
-        assert_eq!(paths(of_db), ["../db/migrations/0008_create.up.sql", "../db/migrations/0008_create.down.sql"]);
+        let numbered = |names: [&str; 3]| names.map(|name| format!("../db/migrations/{name}.sql"));
+        assert_eq!(paths(of_db.clone()), numbered(["0008_create", "0009_more", "0010_most"]));
+
+        // The host has added two since, and now there are two of ours more.
+        let ours = [("create".to_owned(), "0008".to_owned())].into();
+        let since = Migrations { ours, newest: Some("0010".to_owned()), ..of_db.clone() };
+        assert_eq!(paths(since), numbered(["0008_create", "0011_more", "0012_most"]));
+
+        let reversible = paths(Migrations { reversible: true, ..of_db });
+        assert_eq!(reversible[..2], ["../db/migrations/0008_create.down.sql", "../db/migrations/0008_create.up.sql"]);
     }
 
     #[test]

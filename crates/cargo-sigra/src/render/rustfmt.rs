@@ -29,6 +29,13 @@ pub enum RustfmtError {
     Io(#[from] io::Error),
 }
 
+/// Returns the `rustfmt.toml` of an application: that of the first folder that has one, or an empty one.
+pub fn settings(folders: &[&Path]) -> String {
+    let names = ["rustfmt.toml", ".rustfmt.toml"];
+    let mut paths = folders.iter().flat_map(|folder| names.map(|name| folder.join(name)));
+    paths.find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default()
+}
+
 /// Formats all Rust files with the host's `rustfmt.toml`, or ours.
 pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtError> {
     match (format_by(files, settings.unwrap_or(SETTINGS)), settings) {

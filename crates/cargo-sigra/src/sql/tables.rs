@@ -2,18 +2,18 @@
 
 use sqlparser::{
     ast::{
-        AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateTable, Ident, ObjectName,
-        ObjectNamePart, ObjectType, RenameTableNameKind, Statement, TableConstraint,
+        AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateTable,
+        ForeignKeyConstraint, Ident, ObjectType, ReferentialAction, RenameTableNameKind, Statement, TableConstraint,
     },
     keywords::Keyword,
     tokenizer::Token,
 };
 
-use super::statements::{is_word, parsed, statements};
+use super::{
+    names::Names,
+    statements::{is_word, parsed, statements},
+};
 use crate::plan::choices::Database;
-
-/// Schemas of names that are written without one.
-const DEFAULT_SCHEMAS: [&str; 2] = ["public", "main"];
 
 /// Types that generate their values.
 const SERIAL: [&str; 6] = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
@@ -32,6 +32,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of its primary key and of each unique constraint.
     keys: Vec<Vec<String>>,
+    /// Its foreign keys.
+    pub references: Vec<Reference>,
     /// Whether it is created from another table, so that its columns are unknown.
     pub is_copy: bool,
 }
@@ -45,8 +47,22 @@ pub struct Column {
     pub is_not_null: bool,
     /// Whether it has a value in rows that don't set it.
     has_default: bool,
+    /// Whether SQLite never generates a value twice, even if the row with the highest one was deleted.
+    pub is_autoincrement: bool,
     /// The whole definition, as written.
     pub definition: String,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The name of the constraint, which PostgreSQL makes up if none is given.
+    pub name: String,
+    pub columns: Vec<String>,
+    /// The table that it refers to.
+    pub table: String,
+    /// Whether a row there can't be deleted while one here refers to it.
+    pub keeps: bool,
 }
 
 impl Tables {
@@ -108,8 +124,10 @@ impl Tables {
                 AlterTableOperation::RenameTable {
                     table_name: RenameTableNameKind::To(new) | RenameTableNameKind::As(new),
                 } => {
-                    name = names.of(&new);
+                    let old = std::mem::replace(&mut name, names.of(&new));
                     table.name.clone_from(&name);
+                    let references = self.tables.iter_mut().flat_map(|table| &mut table.references);
+                    references.filter(|it| it.table == old).for_each(|it| it.table.clone_from(&name));
                 }
                 operation => table.alter(operation, collation, names),
             }
@@ -123,6 +141,7 @@ impl Table {
             name,
             columns: Vec::new(),
             keys: Vec::new(),
+            references: Vec::new(),
             is_copy: created.query.is_some() || created.like.is_some() || created.clone.is_some(),
         };
         created.columns.iter().for_each(|column| table.add(column, names));
@@ -145,6 +164,11 @@ impl Table {
         if column.options.iter().any(|option| is_key(&option.option)) {
             self.keys.push(vec![added.name.clone()]);
         }
+        for option in &column.options {
+            if let ColumnOption::ForeignKey(key) = &option.option {
+                self.refer(key, option.name.as_ref(), vec![added.name.clone()], names);
+            }
+        }
         self.columns.retain(|other| other.name != added.name);
         self.columns.push(added);
     }
@@ -153,6 +177,10 @@ impl Table {
         let (columns, is_primary) = match constraint {
             TableConstraint::PrimaryKey(key) => (&key.columns, true),
             TableConstraint::Unique(key) => (&key.columns, false),
+            TableConstraint::ForeignKey(key) => {
+                let columns = key.columns.iter().map(|column| names.ident(column)).collect();
+                return self.refer(key, key.name.as_ref(), columns, names);
+            }
             _ => return,
         };
         let key: Vec<String> = columns.iter().map(|column| names.fold(&column.column.expr.to_string())).collect();
@@ -165,6 +193,12 @@ impl Table {
         self.keys.push(key);
     }
 
+    fn refer(&mut self, key: &ForeignKeyConstraint, name: Option<&Ident>, columns: Vec<String>, names: Names) {
+        let name = name.map_or_else(|| format!("{}_{}_fkey", self.name, columns.join("_")), |name| names.ident(name));
+        let keeps = matches!(key.on_delete, None | Some(ReferentialAction::NoAction | ReferentialAction::Restrict));
+        self.references.push(Reference { name, columns, table: names.of(&key.foreign_table), keeps });
+    }
+
     fn alter(&mut self, operation: AlterTableOperation, collation: Option<&str>, names: Names) {
         match operation {
             AlterTableOperation::AddColumn { column_def, if_not_exists, .. }
@@ -175,11 +209,22 @@ impl Table {
             AlterTableOperation::DropColumn { column_names, .. } => {
                 let dropped: Vec<_> = column_names.iter().map(|name| names.ident(name)).collect();
                 self.columns.retain(|column| !dropped.contains(&column.name));
+                self.references.retain(|it| !it.columns.iter().any(|column| dropped.contains(column)));
+            }
+            AlterTableOperation::DropConstraint { name, .. } => {
+                let name = names.ident(&name);
+                self.references.retain(|it| it.name != name);
+            }
+            AlterTableOperation::RenameConstraint { old_name, new_name } => {
+                let (old, new) = (names.ident(&old_name), names.ident(&new_name));
+                self.references.iter_mut().filter(|it| it.name == old).for_each(|it| it.name.clone_from(&new));
             }
             AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
                 let (old, new) = (names.ident(&old_column_name), names.ident(&new_column_name));
                 let columns = self.columns.iter_mut().map(|column| &mut column.name);
-                for name in columns.chain(self.keys.iter_mut().flatten()).filter(|name| **name == old) {
+                let referring = self.references.iter_mut().flat_map(|it| &mut it.columns);
+                let keys = self.keys.iter_mut().flatten();
+                for name in columns.chain(keys).chain(referring).filter(|name| **name == old) {
                     name.clone_from(&new);
                 }
             }
@@ -205,12 +250,17 @@ impl Column {
         });
         let is_primary = has(|option| matches!(option, ColumnOption::PrimaryKey(_)));
         let is_given = has(|option| matches!(option, ColumnOption::Default(_) | ColumnOption::Generated { .. }));
+        let is_autoincrement = |option: &ColumnOption| match option {
+            ColumnOption::DialectSpecific(tokens) => tokens.iter().any(|it| is_word(it, Keyword::AUTOINCREMENT)),
+            _ => false,
+        };
         Self {
             name: names.ident(&column.name),
             is_not_null: is_primary || has(|option| matches!(option, ColumnOption::NotNull)),
             has_default: is_given
                 || SERIAL.contains(&ty.as_str())
                 || (ty == "integer" && is_primary && names.is_sqlite()),
+            is_autoincrement: has(is_autoincrement),
             collation,
             ty,
             definition: column.to_string(),
@@ -241,43 +291,6 @@ impl Column {
             }
             AlterColumnOperation::GenericOptions { .. } => {}
         }
-    }
-}
-
-/// How a database compares names: SQLite ignores case, and PostgreSQL does so unless the name is quoted.
-#[derive(Clone, Copy)]
-struct Names(Database);
-
-impl Names {
-    fn is_sqlite(self) -> bool {
-        self.0 == Database::Sqlite
-    }
-
-    fn ident(self, ident: &Ident) -> String {
-        if self.is_sqlite() || ident.quote_style.is_none() {
-            ident.value.to_ascii_lowercase()
-        } else {
-            ident.value.clone()
-        }
-    }
-
-    /// Returns a name with its schema, unless that is a default one.
-    fn of(self, name: &ObjectName) -> String {
-        let parts = name.0.iter().filter_map(|part| match part {
-            ObjectNamePart::Identifier(ident) => Some(self.ident(ident)),
-            ObjectNamePart::Function(_) => None,
-        });
-        let parts: Vec<String> = parts.collect();
-        match &parts[..] {
-            [schema, name] if DEFAULT_SCHEMAS.contains(&schema.as_str()) => name.clone(),
-            parts => parts.join("."),
-        }
-    }
-
-    /// Returns the name of a column that is written as an expression.
-    fn fold(self, written: &str) -> String {
-        let bare = written.trim_matches(['"', '`', '[', ']']);
-        if self.is_sqlite() || bare == written { bare.to_ascii_lowercase() } else { bare.to_owned() }
     }
 }
 
@@ -387,6 +400,47 @@ mod tests {
         assert_eq!(tables.unreadable("posts"), None);
         assert!(tables.get("copy").is_some_and(|table| table.is_copy));
         assert!(tables.get("users").is_some_and(|table| !table.is_copy));
+    }
+
+    #[test]
+    fn foreign_keys_are_read() {
+        let kept = |sql: &str| {
+            let tables = read(sql, Database::Postgres);
+            let all = tables.iter().flat_map(|table| &table.references);
+            let kept = all.filter(|it| it.keeps).map(|it| format!("{} {} {}", it.name, it.columns.join(" "), it.table));
+            kept.collect::<Vec<_>>()
+        };
+        let users = "CREATE TABLE users (id bigint PRIMARY KEY, boss bigint REFERENCES users);";
+        let boss = "users_boss_fkey boss users";
+        for (sql, found) in [
+            ("CREATE TABLE a (b bigint REFERENCES users (id))", vec![boss, "a_b_fkey b users"]),
+            ("CREATE TABLE a (b bigint CONSTRAINT c REFERENCES public.users)", vec![boss, "c b users"]),
+            ("CREATE TABLE a (b int, c int, FOREIGN KEY (b, c) REFERENCES d (e, f))", vec![boss, "a_b_c_fkey b c d"]),
+            ("CREATE TABLE a (b bigint REFERENCES users ON DELETE RESTRICT)", vec![boss, "a_b_fkey b users"]),
+            ("CREATE TABLE a (b bigint REFERENCES users ON DELETE CASCADE)", vec![boss]),
+            ("CREATE TABLE a (b bigint, FOREIGN KEY (b) REFERENCES users ON DELETE SET NULL)", vec![boss]),
+            ("ALTER TABLE users DROP COLUMN boss", vec![]),
+            ("ALTER TABLE users RENAME COLUMN boss TO chief", vec!["users_boss_fkey chief users"]),
+            ("ALTER TABLE users RENAME TO people", vec!["users_boss_fkey boss people"]),
+            (
+                "ALTER TABLE users RENAME CONSTRAINT users_boss_fkey TO b; ALTER TABLE users DROP CONSTRAINT b,
+                 ADD FOREIGN KEY (boss) REFERENCES users (id) ON DELETE SET NULL",
+                vec![],
+            ),
+        ] {
+            assert_eq!(kept(&format!("{users}{sql};")), found, "{sql}");
+        }
+    }
+
+    #[test]
+    fn ids_that_are_never_reused_are_known() {
+        for (definition, is_autoincrement) in
+            [("INTEGER PRIMARY KEY", false), ("INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", true), ("BLOB", false)]
+        {
+            let tables = read(&format!("CREATE TABLE t (id {definition});"), Database::Sqlite);
+            let id = tables.get("t").and_then(|table| table.column("id")).expect("a column");
+            assert_eq!(id.is_autoincrement, is_autoincrement, "{definition}");
+        }
     }
 
     #[test]

@@ -43,7 +43,6 @@ const METADATA_OF_RESOURCES: &str = "/.well-known/oauth-protected-resource/";
 // </oauth_server>
 
 /// Why accounts can't start, in one sentence.
-#[derive(Debug)]
 pub struct StartError(app::StartError);
 
 impl std::error::Error for StartError {}
@@ -58,6 +57,13 @@ impl fmt::Display for StartError {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Is the same sentence, because that is what `main` prints when it returns an error, and what a panic prints.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -94,12 +100,24 @@ fn settings() -> Result<Settings, SettingsError> {
 pub fn beside(own: Router, accounts: Router, state: &AppState) -> Router {
     // Handlers that take no scope accept requests of every origin, as before.
     let own = own.layer(state.sigra.fetch_current_scope().on_demand());
-    let by_path = from_fn_with_state((accounts, state.settings.app_env), by_path);
+    // <languages>
+    let accounts = (accounts, state.settings.app_env);
+    // </languages>
+    let by_path = from_fn_with_state(accounts, by_path);
     Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))
 }
 
 /// Runs before the application's own routing, because a form's `_method` must be read before its route is chosen.
-async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: Request, next: Next) -> Response {
+async fn by_path(
+    // <languages>
+    State((accounts, app_env)): State<(Router, AppEnv)>,
+    // </languages>
+    // <!languages>
+    // State(accounts): State<Router>,
+    // </!languages>
+    request: Request,
+    next: Next,
+) -> Response {
     if is_of_accounts(request.uri().path()) {
         accounts.oneshot(request).await.into_response()
     } else {
@@ -109,7 +127,6 @@ async fn by_path(State((accounts, app_env)): State<(Router, AppEnv)>, request: R
         crate::languages::within(language, next.run(request)).await
         // </languages>
         // <!languages>
-        // let _ = app_env;
         // next.run(request).await
         // </!languages>
     }

@@ -116,33 +116,34 @@ pub struct Settings {
 
 impl Settings {
     // <app>
-    /// The settings of the application.
+    /// The settings of the application. Without `APP_ENV`, it is in development, and only this machine can reach it.
     pub fn new(env: &Variables) -> Result<Self, SettingsError> {
         let host = env.parsed("HOST", "an IP address such as 127.0.0.1")?.unwrap_or(DEFAULT_HOST);
         let port = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
-        Self::at(SocketAddr::new(host, port), env)
+        let listen = SocketAddr::new(host, port);
+        let Some(app_env) = app_env(env)? else {
+            public_url::refuse_to_serve_others(env, listen)?;
+            return Self::at(listen, AppEnv::Dev, env);
+        };
+        Self::at(listen, app_env, env)
     }
     // </app>
 
     // <install>
     /// Reads the settings of accounts in an application with its own settings. Accepts any `HOST` and `PORT`, because
-    /// the application decides where it listens.
+    /// the application decides where it listens. So `APP_ENV` must be set: nothing else says whether other machines can
+    /// reach it, and in development anyone who reaches it can read all emails.
     pub fn of_accounts(env: &Variables) -> Result<Self, SettingsError> {
+        let app_env = app_env(env)?.ok_or(SettingsError::NoAppEnv)?;
         let host = env.text("HOST")?.and_then(|host| host.parse().ok()).unwrap_or(DEFAULT_HOST);
         let port = env.text("PORT")?.and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
-        Self::at(SocketAddr::new(host, port), env)
+        Self::at(SocketAddr::new(host, port), app_env, env)
     }
     // </install>
 
-    fn at(listen: SocketAddr, env: &Variables) -> Result<Self, SettingsError> {
-        let given = env.parsed("APP_ENV", "dev, test or prod")?;
-        let app_env = given.unwrap_or(AppEnv::Dev);
+    fn at(listen: SocketAddr, app_env: AppEnv, env: &Variables) -> Result<Self, SettingsError> {
         let prod = app_env == AppEnv::Prod;
         let public_url = public_url::public_url(env, prod, listen)?;
-        if given.is_none() {
-            public_url::refuse_to_serve_others(listen, &public_url)?;
-        }
-
         let mut warnings = Vec::new();
         let sigra = library_config(env, app_env, &public_url)?;
         // <passkeys>
@@ -221,6 +222,10 @@ impl Settings {
             tracing::warn!("{warning}");
         }
     }
+}
+
+fn app_env(env: &Variables) -> Result<Option<AppEnv>, SettingsError> {
+    env.parsed("APP_ENV", "dev, test or prod")
 }
 
 /// Reads the library's settings. `web` adds paths and cookies.

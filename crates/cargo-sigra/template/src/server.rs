@@ -1,4 +1,5 @@
-//! Serves HTTP/1.1. Every wait for a client has a limit.
+//! Serves HTTP/1.1. Waiting for a request and for its body has a limit. Writing a response has none: a proxy in front limits
+//! clients that stop reading.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 

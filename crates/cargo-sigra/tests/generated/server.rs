@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running application, which is killed when it is dropped.
 pub struct Server {
     child: Child,
+    program: PathBuf,
     url: String,
     cookies: BTreeMap<String, String>,
 }
@@ -33,7 +34,8 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("the application");
-        let mut server = Self { child, url: format!("http://{address}"), cookies: BTreeMap::new() };
+        let mut server =
+            Self { child, program: program.to_owned(), url: format!("http://{address}"), cookies: BTreeMap::new() };
         let begun = Instant::now();
         while server.agent().get(&server.url).call().is_err() {
             assert!(server.child.try_wait().expect("a child").is_none(), "the application has ended");
@@ -41,6 +43,30 @@ impl Server {
             thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// Starts another process of the program without `APP_ENV`, waits until it ends, and returns its error.
+    pub fn fails_to_start(&self, settings: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = Command::new(&self.program)
+            .current_dir(&folder)
+            .env_remove("APP_ENV")
+            .env("LISTEN", "127.0.0.1:0")
+            .envs(settings.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the application");
+        let begun = Instant::now();
+        while child.try_wait().expect("a child").is_none() {
+            if begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let output = child.wait_with_output().expect("the output");
+        assert!(!output.status.success() && begun.elapsed() < PATIENCE, "it starts");
+        String::from_utf8(output.stderr).expect("UTF-8")
     }
 
     pub fn agent(&self) -> Agent {

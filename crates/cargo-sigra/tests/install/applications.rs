@@ -14,6 +14,9 @@ fn a_plain_hello_world_gets_accounts() {
     assert_eq!(server.get("/missing").0, 404);
     assert_eq!(server.get("/.well-known/oauth-authorization-server").0, 200);
     server.use_accounts("users", "user", "/users/");
+    // It listens wherever its code says. So without APP_ENV nothing starts that shows emails to others.
+    let refused = server.fails_to_start(&[("HOST", "127.0.0.1")]);
+    assert!(refused.contains("APP_ENV is not set: start with `APP_ENV=dev cargo run`"), "{refused}");
 }
 
 #[test]
@@ -77,11 +80,10 @@ fn the_example_of_axum_login_gets_accounts_next_to_its_own() {
     let warned = said(&host.install(&["--dry-run"]));
     assert!(warned.contains("every row of `users` must have `username` and `password`"), "{warned}");
 
+    host.fill_required_columns();
     let path = host.root().join("src/auth/accounts/registration.rs");
     let registration = fs::read_to_string(&path).expect("text");
-    let given = registration
-        .replace("INSERT INTO users (email,", "INSERT INTO users (username, password, email,")
-        .replace("VALUES ($1, $2,", "VALUES ($1, '', $1, $2,");
+    let given = registration.replace("VALUES ('', '', $1, $2,", "VALUES ($1, '', $1, $2,");
     assert_ne!(given, registration);
     fs::write(&path, given).expect("written");
     let host = host.checked();

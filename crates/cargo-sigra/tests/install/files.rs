@@ -154,3 +154,19 @@ fn without_rustfmt_nothing_is_written() {
     assert!(said(&refused).contains("`rustup component add rustfmt`"), "{}", said(&refused));
     assert_eq!(host.changes(), "");
 }
+
+#[test]
+fn another_version_is_upgraded_instead() {
+    let host = Host::new("hello", "").installed(&[UNRESOLVED]);
+    let manifest = host.root().join(".sigra/manifest.toml");
+    let text = fs::read_to_string(&manifest).expect("text");
+    let older = text.replace(concat!("version = \"", env!("CARGO_PKG_VERSION"), "\""), "version = \"0.0.9\"");
+    assert_ne!(older, text);
+    fs::write(&manifest, older).expect("written");
+    // Such as a file that only the newer version has.
+    fs::remove_file(host.root().join("src/auth/web/mailbox.rs")).expect("removed");
+    host.commit();
+    let refused = host.refuses(&[], &[UNRESOLVED]);
+    let said = "accounts were installed by version 0.0.9, but this is ";
+    assert!(refused.contains(said) && refused.contains("run `cargo sigra upgrade`"), "{refused}");
+}

@@ -127,6 +127,21 @@ impl Host {
         Server::start(&own, self.folder.path())
     }
 
+    /// Replaces the whole `INSERT` of the registration with the one in a warning.
+    pub fn fill_required_columns(&self) {
+        let warned = said(&self.install(&["--dry-run"]));
+        let given =
+            warned.lines().find(|line| line.trim_start().starts_with("INSERT INTO ")).expect("an INSERT").trim();
+        let path = self.root().join("src/auth/accounts/registration.rs");
+        let code = fs::read_to_string(&path).expect("text");
+        let begin = code.find("INSERT INTO ").expect("an INSERT");
+        let end = begin + code[begin..].find('"').expect("the end of the string");
+        assert_ne!(&code[begin..end], given);
+        fs::write(&path, format!("{}{given}{}", &code[..begin], &code[end..])).expect("written");
+        let is_complete = given.ends_with(") ON CONFLICT (lower(email)) DO NOTHING RETURNING *");
+        assert!(is_complete, "without its end, every registration would count as a second one: {given}");
+    }
+
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.root().join(path)).expect("text")
     }

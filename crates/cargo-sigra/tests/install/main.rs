@@ -11,3 +11,4 @@ mod requirements;
 mod shapes;
 mod tables;
 mod trial;
+mod upgrades;

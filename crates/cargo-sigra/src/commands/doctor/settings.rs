@@ -7,7 +7,7 @@ use sigra::{Config, SecretKeyBase};
 use url::{Host, Url};
 
 use super::{finding::Finding, variables::Variables};
-use crate::manifest::Manifest;
+use crate::{manifest::Manifest, plan::choices::Place};
 
 /// The longest time that the application accepts, in seconds: 10 years.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
@@ -25,12 +25,26 @@ const TIMES: [&str; 8] = [
 const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
 
 pub fn check(manifest: &Manifest, env: &Variables) -> Vec<Finding> {
-    vec![app_env(env), secret(env), address(env), cookies(manifest, env), proxies(env), limits(env), times(env)]
+    vec![
+        app_env(manifest, env),
+        secret(env),
+        address(env),
+        cookies(manifest, env),
+        proxies(env),
+        limits(env),
+        times(env),
+    ]
 }
 
-fn app_env(env: &Variables) -> Finding {
-    let reached = reached_from_elsewhere(env);
-    match (env.kind(), reached) {
+fn app_env(manifest: &Manifest, env: &Variables) -> Finding {
+    let is_installed = manifest.choices.place == Place::Existing;
+    let exposed = if is_installed { "read all emails" } else { "log in as the demo user" };
+    match (env.kind(), reached_from_elsewhere(env)) {
+        (None, _) if is_installed => Finding::bad(
+            "environment",
+            "APP_ENV is not set: accounts do not start",
+            "APP_ENV=dev to develop, APP_ENV=test in tests, or APP_ENV=prod to serve others",
+        ),
         (None, Some(reached)) => Finding::bad(
             "environment",
             format!("APP_ENV is not set, which means dev, but {reached}: the application does not start"),
@@ -38,7 +52,7 @@ fn app_env(env: &Variables) -> Finding {
         ),
         (Some(Ok("dev")), Some(reached)) => Finding::warning(
             "environment",
-            format!("APP_ENV is dev, but {reached}: anyone who can connect can log in as the demo user"),
+            format!("APP_ENV is dev, but {reached}: anyone who can connect can {exposed}"),
             "APP_ENV=prod, unless this is for development",
         ),
         (None, None) => Finding::good("environment", "APP_ENV is not set: dev"),
@@ -204,7 +218,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{commands::doctor::finding::Status, plan::Plan, render::files::Files, template::read};
+    use crate::{
+        commands::doctor::finding::Status,
+        plan::{Plan, choices::Choices},
+        render::files::Files,
+        template::read,
+    };
 
     fn of(settings: &[(&str, &str)], name: &str) -> Finding {
         let manifest = Manifest::of(&Plan::default_for_tests(), &Files::new());
@@ -220,6 +239,21 @@ mod tests {
         let findings = check(&manifest, &Variables::of(&[]));
         assert!(findings.iter().all(|finding| finding.status == Status::Good), "{findings:?}");
         assert_eq!(findings.len(), 7);
+    }
+
+    #[test]
+    fn accounts_in_an_application_need_app_env() {
+        let plan = Plan { choices: Choices { place: Place::Existing, ..Choices::ALL }, ..Plan::default_for_tests() };
+        let manifest = Manifest::of(&plan, &Files::new());
+        let of = |settings| app_env(&manifest, &Variables::of(settings));
+        for settings in [&[][..], &[("HOST", "127.0.0.1")], &[("PUBLIC_URL", "https://app.a.com")]] {
+            let finding = of(settings);
+            assert_eq!((finding.status, &*finding.found), (Status::Bad, "APP_ENV is not set: accounts do not start"));
+        }
+        assert_eq!(of(&[("APP_ENV", "dev")]).status, Status::Good);
+        let exposed = of(&[("APP_ENV", "dev"), ("HOST", "0.0.0.0")]);
+        assert_eq!(exposed.status, Status::Warning);
+        assert!(exposed.found.contains("anyone who can connect can read all emails"), "{exposed:?}");
     }
 
     #[test]

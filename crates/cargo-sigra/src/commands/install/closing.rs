@@ -138,6 +138,11 @@ fn explain(plan: &Plan, survey: &Survey, edits: &[Edit]) {
         styled(STRONG, "TRUSTED_ORIGINS")
     );
     anstream::println!(
+        "\nWithout {app_env}, accounts don't start: set it to `dev` on your own machine, in the environment or in `.env`, to `test` \
+         in tests, and to `prod` where others can reach your application. In `dev`, anyone who reaches it can read all emails.",
+        app_env = styled(STRONG, "APP_ENV")
+    );
+    anstream::println!(
         "\nIf your application already uses a setting, such as `APP_ENV`, set {} for accounts instead.",
         styled(STRONG, format!("{}APP_ENV", module::prefix(plan.module.as_deref().unwrap_or_default())))
     );
@@ -199,7 +204,7 @@ fn next_commands(plan: &Plan, survey: &Survey) -> Vec<String> {
     }
     // Another package runs a library.
     if survey.has_program() {
-        commands.push("cargo run".to_owned());
+        commands.push("APP_ENV=dev cargo run".to_owned());
     }
     commands.push("cargo sigra routes".to_owned());
     commands

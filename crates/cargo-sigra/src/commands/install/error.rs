@@ -27,6 +27,11 @@ pub enum InstallError {
     InvalidModule(String),
     #[error("accounts are already in the module `{existing}`, not in `{given}`: leave `--module` out")]
     OtherModule { existing: String, given: String },
+    #[error(
+        "accounts were installed by version {0}, but this is {ours}: run `cargo sigra upgrade`, which also merges what is new",
+        ours = env!("CARGO_PKG_VERSION")
+    )]
+    OtherVersion(String),
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(transparent)]

@@ -117,9 +117,13 @@ impl Prepared {
     }
 }
 
-/// Returns the record of an earlier installation.
+/// Returns the record of an earlier installation. Fails if another version of this program made it: new files beside those
+/// of another version wouldn't fit together.
 fn manifest(host: &Host) -> Result<Option<Manifest>, InstallError> {
     match Manifest::read(&host.root) {
+        Ok(manifest) if manifest.version != env!("CARGO_PKG_VERSION") => {
+            Err(InstallError::OtherVersion(manifest.version))
+        }
         Ok(manifest) => Ok(Some(manifest)),
         Err(ManifestError::Missing(_)) => Ok(None),
         Err(error) => Err(error.into()),

@@ -8,6 +8,9 @@ use crate::{
     sql::tables::{Column, Table},
 };
 
+/// The column whose value says that a user has proven their email address.
+pub const CONFIRMED_AT: &str = "confirmed_at";
+
 /// The longest email address (RFC 5321 section 4.5.3.1.3, without its angle brackets).
 const LONGEST_ADDRESS: u32 = 254;
 
@@ -156,7 +159,12 @@ pub fn statements(table: &Table, ours: &Table, users: &UserNames, db: Database) 
     }
     for column in &ours.columns {
         match table.column(&column.name) {
-            None => sql += &format!("ALTER TABLE {name} ADD COLUMN {};\n", with_default(column)),
+            None => {
+                sql += &format!("ALTER TABLE {name} ADD COLUMN {};\n", with_default(column));
+                if column.name == CONFIRMED_AT {
+                    sql += &confirmation(&name, db);
+                }
+            }
             Some(theirs) if column.is_not_null && !theirs.is_not_null && column.name != "email" => {
                 if let Some(value) = default_of(column) {
                     sql += &format!("UPDATE {name} SET {0} = {value} WHERE {0} IS NULL;\n", column.name);
@@ -166,6 +174,21 @@ pub fn statements(table: &Table, ours: &Table, users: &UserNames, db: Database) 
         }
     }
     sql
+}
+
+/// Returns a statement in a comment that confirms all users that were there before. Only the host knows whether it has
+/// confirmed their addresses.
+fn confirmation(users: &str, db: Database) -> String {
+    let now = match db {
+        Database::Sqlite => "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
+        Database::Postgres => "now()",
+    };
+    format!(
+        "-- The users that were there before are unconfirmed: a login link deletes their password, and another user who proves\n\
+         -- that they have the address gets it. If your application has confirmed the addresses, uncomment the next line. If it\n\
+         -- confirmed only some, add a WHERE.\n\
+         -- UPDATE {users} SET {CONFIRMED_AT} = {now};\n"
+    )
 }
 
 /// Returns SQL that fails with a clear message if two users have the same address. Otherwise the index would fail

@@ -3,7 +3,11 @@
 use std::{io, path::PathBuf};
 
 use super::{paths::quoted, runs::Tool};
-use crate::system::{cargo::MetadataError, questions::QuestionError};
+use crate::{
+    plan::choices::Database,
+    sql::objects::{Kind, Object},
+    system::{cargo::MetadataError, questions::QuestionError},
+};
 
 /// Why the host's migrations or its users table can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,10 @@ pub enum MigrationError {
     #[error("your migrations create a table `{0}`, but accounts need that name: rename yours first")]
     Taken(String),
     #[error(
+        "your migrations create {what} `{name}`, but accounts need that name: first write `{fix}` in a migration of your own"
+    )]
+    NameTaken { what: &'static str, name: String, fix: String },
+    #[error(
         "in the database of DATABASE_URL, these rows of `{table}` have email addresses that differ only in case: {ids}. Merge them first"
     )]
     SameAddress { table: String, ids: String },
@@ -47,4 +55,20 @@ pub enum MigrationError {
     Fails(String),
     #[error(transparent)]
     Question(#[from] QuestionError),
+}
+
+impl MigrationError {
+    /// Returns the error about an index, a constraint or a function of the host with a name that accounts need.
+    pub fn of_name(taken: &Object, db: Database) -> Self {
+        let Object { kind, name, table } = taken;
+        let (what, fix) = match (kind, db) {
+            (Kind::Index, Database::Sqlite) => {
+                ("an index", format!("DROP INDEX {name}; CREATE INDEX {table}_… ON {table} (…);"))
+            }
+            (Kind::Index, Database::Postgres) => ("an index", format!("ALTER INDEX {name} RENAME TO …;")),
+            (Kind::Constraint, _) => ("a constraint", format!("ALTER TABLE {table} RENAME CONSTRAINT {name} TO …;")),
+            (Kind::Function, _) => ("a function", format!("ALTER FUNCTION {name} RENAME TO …;")),
+        };
+        Self::NameTaken { what, name: name.clone(), fix }
+    }
 }

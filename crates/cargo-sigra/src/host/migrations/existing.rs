@@ -10,9 +10,10 @@ use super::{
     adoption,
     error::MigrationError,
     folder::{self, Folder, files},
-    paths::{quoted, shown},
+    paths::shown,
     rehearsal,
     rows::{self, Rows},
+    warnings,
 };
 use crate::{
     plan::{
@@ -21,7 +22,10 @@ use crate::{
         users::UserNames,
     },
     render::files::Files,
-    sql::tables::{Column, Table, Tables},
+    sql::{
+        objects::Objects,
+        tables::{Table, Tables},
+    },
     system::text_file::TextFile,
 };
 
@@ -46,6 +50,7 @@ impl Existing {
             after: newest.and_then(|(_, path)| written_version(path)),
             reversible: newest.is_some_and(|(_, path)| is_pair(path)),
             by_host: !folder.run_by.is_empty(),
+            ..Migrations::default()
         };
         let mut texts = Vec::new();
         for other in &folder.of_diesel {
@@ -95,12 +100,24 @@ impl Existing {
         if let Some(taken) = ours.iter().find(|ours| ours.name != table && theirs.get(&ours.name).is_some()) {
             return Err(MigrationError::Taken(taken.name.clone()));
         }
+        self.refuse_taken_names(template, db)?;
         let (Some(theirs), Some(ours)) = (theirs.get(table), ours.get(table)) else { return Ok(None) };
         let reasons = adoption::reasons_against(theirs, ours, id, db);
         if !reasons.is_empty() {
             return Err(MigrationError::Unusable { table: table.to_owned(), reasons });
         }
         Ok(Some(adoption::statements(theirs, ours, users, db)))
+    }
+
+    /// Refuses names of indexes and functions that our migration needs.
+    fn refuse_taken_names(&self, template: &str, db: Database) -> Result<(), MigrationError> {
+        let (mut theirs, mut ours) = (Objects::default(), Objects::default());
+        self.texts.iter().for_each(|text| theirs.read(text, db));
+        ours.read(template, db);
+        match ours.iter().find_map(|ours| theirs.with_name_of(ours)) {
+            Some(taken) => Err(MigrationError::of_name(taken, db)),
+            None => Ok(()),
+        }
     }
 
     /// Runs the migrations in memory, if possible, and checks the rows of a database that can be reached.
@@ -125,24 +142,19 @@ impl Existing {
         let Some(table) = tables.get(&users.plural) else { return Vec::new() };
         let mut warnings = Vec::new();
         match self.rows(table, db) {
-            Some(rows) if rows.without > 0 => warnings.push(format!(
-                "{} rows of `{}` have no email address: these users can't log in without one",
-                rows.without, table.name
-            )),
-            Some(_) => {}
+            Some(rows) => warnings.extend(warnings::unreachable(table, &rows)),
             None if self.is_migrated(&tables) => {}
-            None => warnings.push(format!(
-                "the migration fails if rows of `{0}` have email addresses that differ only in case. To find them: \
-                 SELECT lower(email) FROM {1} GROUP BY 1 HAVING count(*) > 1",
-                table.name,
-                users.in_sql()
-            )),
+            None => warnings.push(warnings::unchecked(table, users)),
         }
+        let migration = files.keys().find(|path| self.migrations.has(path) && !path.ends_with(".down.sql"));
+        warnings.extend(migration.and_then(|path| warnings::unconfirmed(table, path)));
+        warnings.extend(warnings::reused_ids(table, db));
+        warnings.extend(warnings::undeletable(&tables, users, db));
         let code = files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs"));
         warnings.extend(code.and_then(|(path, code)| {
             // The host may have changed the file.
             let code = fs::read_to_string(self.root.join(path)).unwrap_or_else(|_| code.clone());
-            unfilled(table, users, path, &code, db)
+            warnings::unfilled(table, users, path, &code, db)
         }));
         warnings
     }
@@ -166,35 +178,6 @@ impl Existing {
         }
         Ok(())
     }
-}
-
-/// Returns a warning about required columns that the generated code doesn't fill, with the code to write.
-fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
-    let begins = format!("INSERT INTO {} (", users.in_rust());
-    let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
-    let values = rest.split_once("VALUES (")?.1.split_once(')')?.0;
-    let given: Vec<&str> = columns.split(',').map(str::trim).collect();
-    let is_unfilled = |column: &&Column| column.is_required() && !given.contains(&column.name.as_str());
-    let missing: Vec<&Column> = table.columns.iter().filter(is_unfilled).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
-    let placeholders = missing.iter().map(|column| adoption::placeholder(column, db)).collect::<Vec<_>>().join(", ");
-    let mut said = format!(
-        "every row of `{}` must have {}, which registrations don't fill: they fail until you write this in {path}:\n\n    \
-         {begins}{names}, {columns}) VALUES ({placeholders}, {values})\n",
-        table.name,
-        quoted(&missing.iter().map(|column| column.name.clone()).collect::<Vec<_>>()),
-    );
-    if let Some(hash) = missing.iter().find(|column| column.name.contains("pass") || column.name.contains("pwd")) {
-        said += &format!(
-            "\n  To keep existing hashes in `{0}`, if they are PHC strings or bcrypt hashes: UPDATE {1} SET hashed_password = {0}",
-            hash.name,
-            users.in_sql()
-        );
-    }
-    Some(said)
 }
 
 #[cfg(test)]
@@ -250,12 +233,6 @@ mod tests {
             ),
             "{sql}"
         );
-        let code = "\"INSERT INTO users (email)\n VALUES ($1) RETURNING *\"";
-        let table = host.tables(Database::Sqlite).get("users").expect("users").clone();
-        let said =
-            unfilled(&table, &users, "src/auth/accounts/registration.rs", code, Database::Sqlite).expect("a warning");
-        assert!(said.contains("INSERT INTO users (full_name, password_hash, email) VALUES ('', '', $1)"), "{said}");
-        assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
     }
 
     #[test]
@@ -329,6 +306,7 @@ mod tests {
             after: Some("0001".into()),
             reversible: true,
             by_host: true,
+            ..Migrations::default()
         };
         assert_eq!(host.migrations(), expected);
         assert_eq!(host.id_of(&UserNames::default(), Database::Sqlite), Some(Id::Bigint));

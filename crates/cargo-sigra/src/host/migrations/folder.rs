@@ -12,7 +12,7 @@ use super::{
     workspace::{self, Member},
 };
 use crate::{
-    plan::migrations::version,
+    plan::migrations::{name, version, written_version},
     system::{questions, text_file::TextFile},
 };
 
@@ -144,6 +144,23 @@ pub fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, MigrationError> {
         .collect()
 }
 
+/// Returns the version of the newest migration in a folder, as written in its name.
+pub fn newest(folder: &Path) -> Option<String> {
+    written_version(&of_sqlx(folder).max_by_key(|path| version(path))?)
+}
+
+/// Returns another migration with the version of this one, which sqlx couldn't tell apart.
+pub fn with_version_of(migration: &Path) -> Option<PathBuf> {
+    let is_same = |path: &PathBuf| version(path) == version(migration) && name(path) != name(migration);
+    of_sqlx(migration.parent()?).find(is_same)
+}
+
+/// Returns the files of migrations in a folder.
+fn of_sqlx(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "sql") && version(path).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +176,28 @@ mod tests {
             assert_eq!(shown(root, Path::new(path)), seen);
             assert_eq!(normalized(&root.join(seen)), Path::new(path));
         }
+    }
+
+    #[test]
+    fn the_newest_migration_in_a_folder_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(newest(folder.path()), None);
+        for name in ["0001_a.up.sql", "0001_a.down.sql", "0010_b.up.sql", "0002_c.up.sql", "README.md"] {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        assert_eq!(newest(folder.path()).as_deref(), Some("0010"));
+    }
+
+    #[test]
+    fn two_migrations_with_one_version_are_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["0001_a.up.sql", "0001_a.down.sql", "0002_b.sql"] {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        let other = |name: &str| with_version_of(&folder.path().join(name));
+        assert_eq!(other("0002_c.sql"), Some(folder.path().join("0002_b.sql")));
+        assert_eq!(other("2_c.sql"), Some(folder.path().join("0002_b.sql")), "versions are numbers");
+        assert_eq!(other("0001_a.up.sql"), None);
+        assert_eq!(other("0003_c.sql"), None);
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, env, path::Path, time::Duration};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::time::timeout;
 
+use super::addresses;
 use crate::plan::choices::Database;
 
 /// The time after which a database counts as unreachable.
@@ -20,6 +21,8 @@ pub struct Rows {
     pub same: Vec<String>,
     /// The number of users without an email address.
     pub without: i64,
+    /// The number of users whose email address no login finds.
+    pub lost: usize,
 }
 
 impl Rows {
@@ -76,8 +79,10 @@ async fn of_sqlite(root: &Path, url: &str, table: &str) -> sqlx::Result<Option<R
     let same = sqlx::query_scalar(AssertSqlSafe(same)).fetch_all(&mut conn).await?;
     let without = format!("SELECT count(*) FROM \"{table}\" WHERE email IS NULL OR email = ''");
     let without = sqlx::query_scalar(AssertSqlSafe(without)).fetch_one(&mut conn).await?;
+    let unusual = addresses::unusual(table, Database::Sqlite);
+    let unusual = sqlx::query_scalar(AssertSqlSafe(unusual)).fetch_all(&mut conn).await?;
     conn.close().await?;
-    Ok(Some(Rows { same, without }))
+    Ok(Some(Rows { same, without, lost: lost(unusual) }))
 }
 
 async fn of_postgres(url: &str, table: &str) -> sqlx::Result<Option<Rows>> {
@@ -94,6 +99,14 @@ async fn of_postgres(url: &str, table: &str) -> sqlx::Result<Option<Rows>> {
     let same = sqlx::query_scalar(AssertSqlSafe(same)).fetch_all(&mut conn).await?;
     let without = format!("SELECT count(*) FROM \"{table}\" WHERE email IS NULL OR email::text = ''");
     let without = sqlx::query_scalar(AssertSqlSafe(without)).fetch_one(&mut conn).await?;
+    let unusual = addresses::unusual(table, Database::Postgres);
+    let unusual = sqlx::query_scalar(AssertSqlSafe(unusual)).fetch_all(&mut conn).await?;
     conn.close().await?;
-    Ok(Some(Rows { same, without }))
+    Ok(Some(Rows { same, without, lost: lost(unusual) }))
+}
+
+/// Returns how many addresses no login finds. Empty ones are counted elsewhere.
+fn lost(mut unusual: Vec<String>) -> usize {
+    unusual.retain(|address| !address.is_empty());
+    addresses::count_lost(&unusual)
 }

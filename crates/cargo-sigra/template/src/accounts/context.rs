@@ -166,9 +166,12 @@ impl Accounts {
     }
 }
 
+/// Finds a user by a normalized address, or by the address of a user: rows that the application didn't write may have
+/// capitals in it.
 pub(super) async fn get_user_by_normalized_email(
     conn: &mut Connection,
     email: &str,
 ) -> Result<Option<User>, sigra::Error> {
+    let email = email.to_ascii_lowercase();
     Ok(sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email).fetch_optional(conn).await?)
 }

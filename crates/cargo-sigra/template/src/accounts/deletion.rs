@@ -6,7 +6,7 @@ use std::time::Duration;
 use sigra::{Client, Scope, audit, audit::Audit, telemetry};
 use time::OffsetDateTime;
 
-use super::{Accounts, Problems, Refusal, Transaction, User, UserId, user::normalize_email};
+use super::{Accounts, Problems, Refusal, Transaction, User, UserId};
 
 /// How often expired accounts are deleted.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -35,7 +35,7 @@ impl Accounts {
         client: &Client,
     ) -> Result<Option<OffsetDateTime>, Refusal> {
         let (user, session) = (scope.user(), scope.session().id);
-        if normalize_email(typed_email).as_ref() != Some(&user.email) {
+        if !user.has_email(typed_email) {
             return Err(Problems::of_email(t!("That isn't the email address of your account.")).into());
         }
         self.limit_changes("delete", user).await?;

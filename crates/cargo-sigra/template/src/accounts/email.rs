@@ -56,9 +56,10 @@ impl Accounts {
             return Ok(());
         }
         self.sigra.email_tokens().delete_in(&mut tx, &user.id, context).await?;
-        // An unconfirmed owner loses the address to a user who proves that they have the mailbox.
+        // An unconfirmed owner loses the address to a user who proves that they have the mailbox. The user may own it
+        // already, in another form.
         let owner = super::context::get_user_by_normalized_email(&mut tx, email).await?;
-        let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some()) {
+        let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some() && owner.id != user.id) {
             Some(owner) => ("taken", self.notifier.already_registered(&owner)),
             None => {
                 let token = self.sigra.email_tokens().create_in(&mut tx, &user.id, context, email).await?;

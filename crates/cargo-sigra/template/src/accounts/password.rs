@@ -60,8 +60,14 @@ impl Accounts {
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         self.welcome_browser_in(&mut tx, session, &user).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
+        // <oauth>
         let linked = self.linked_accounts_in(&mut tx, &user).await?;
-        self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_changed(&user, &linked)).await?;
+        let notice = self.notifier.password_changed(&user, &linked);
+        // </oauth>
+        // <!oauth>
+        // let notice = self.notifier.password_changed(&user, &[]);
+        // </!oauth>
+        self.notifier.notify_in(&mut tx, &user, "password", notice).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);
@@ -111,12 +117,6 @@ impl Accounts {
         Ok(())
     }
 
-    // <!oauth>
-    // /// Returns the accounts at providers that the user can log in with. Without providers, there are none.
-    // async fn linked_accounts_in(&self, _: &mut Connection, _: &User) -> Result<Vec<String>, sigra::Error> {
-    //     Ok(Vec::new())
-    // }
-    // </!oauth>
     // <oauth>
     /// Returns the accounts at providers that the user can log in with, in words.
     async fn linked_accounts_in(&self, conn: &mut Connection, user: &User) -> Result<Vec<String>, sigra::Error> {

@@ -68,6 +68,14 @@ impl sigra::AuthUser for User {
     // </mfa>
 }
 
+impl User {
+    /// Returns whether a typed address is the user's. Rows that the application didn't write may have another form of it.
+    pub fn has_email(&self, typed: &str) -> bool {
+        let normal = |email: &str| normalize_email(email).unwrap_or_else(|| email.trim().to_owned());
+        normal(typed) == normal(&self.email)
+    }
+}
+
 // <languages>
 impl User {
     /// Returns the language that the user has chosen. `None` if that is the browser's, or its file was removed.

@@ -11,10 +11,18 @@ pub enum SettingsError {
     Missing { name: &'static str, fix: &'static str },
     #[error("{0} is set to something that is not UTF-8 text")]
     NotText(&'static str),
+    // <app>
     #[error(
         "APP_ENV is not set, and {name} is `{value}`: set APP_ENV=prod to serve others, or APP_ENV=dev to develop at such an address"
     )]
     ForgottenAppEnv { name: &'static str, value: String },
+    // </app>
+    // <install>
+    #[error(
+        "APP_ENV is not set: start with `APP_ENV=dev cargo run` or write APP_ENV=dev into `.env` to develop, and set APP_ENV=test in tests and APP_ENV=prod to serve others"
+    )]
+    NoAppEnv,
+    // </install>
     // The value isn't shown, because it may contain a password.
     #[error("{0} has an @ in it: it must be a URL such as https://app.example.com, without a user name or password")]
     Credentials(&'static str),

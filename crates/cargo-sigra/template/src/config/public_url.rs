@@ -41,10 +41,12 @@ fn url_in_development(listen: SocketAddr) -> String {
     }
 }
 
+// <app>
 /// Without `APP_ENV` the application runs in development mode: the demo user's password is public, and everyone can
 /// read all emails. So it must not be reachable from other machines.
-pub fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<(), SettingsError> {
+pub fn refuse_to_serve_others(env: &Variables, listen: SocketAddr) -> Result<(), SettingsError> {
     let forgotten = |name, value| Err(SettingsError::ForgottenAppEnv { name, value });
+    let public_url = public_url(env, false, listen)?;
     let is_here = public_url.host().is_some_and(|host| is_loopback(&host));
     if public_url.scheme() == "https" || !is_here {
         return forgotten(NAME, public_url.origin().ascii_serialization());
@@ -54,6 +56,7 @@ pub fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<()
     }
     Ok(())
 }
+// </app>
 
 /// Returns whether a host always means this machine. That holds for `localhost` and its subdomains (RFC 6761 section
 /// 6.3). The owner of any other name can point it here.

@@ -30,6 +30,20 @@ async fn invariant_17_a_deleted_account_has_no_session_and_no_link() {
     assert_eq!(host.mails_to(&user.email).await.last().map(|mail| &*mail.subject), Some("Your account was deleted"));
 }
 
+#[tokio::test]
+async fn an_address_that_is_stored_with_capitals_can_be_typed_in_any_case() {
+    let host = Host::with(AT_ONCE).await;
+    for in_capitals in [false, true] {
+        let (user, browser) = host.authenticated_fixture().await;
+        let stored = host.capitalize(&user).await.email;
+        assert_ne!(stored, user.email);
+        assert_status(&delete_account(&browser, "someone.else@example.com").await, 422);
+        let typed = if in_capitals { &stored } else { &user.email };
+        assert_redirected_to(&delete_account(&browser, typed).await, "/");
+        assert!(host.accounts.get_user_by_email(&stored).await.expect("a result").is_none());
+    }
+}
+
 /// A thief who has the password logs in and deletes the account, again and again.
 #[tokio::test]
 async fn a_scheduled_deletion_leaves_the_owner_their_links() {

@@ -220,6 +220,18 @@ async fn an_address_that_another_user_has_confirmed_since_stays_theirs() {
 }
 
 #[tokio::test]
+async fn an_address_that_was_stored_with_capitals_is_taken_back_from_an_account_that_never_confirmed_it() {
+    let host = Host::new().await;
+    let (user, thief) = stolen_account(&host).await;
+    let stored = host.capitalize(&user).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &stored.email).await;
+    host.client().post("/users/register", &login_form(&user.email, THIEFS)).await;
+    assert!(recover(&link, &host.client()).await);
+    assert_owner_has_the_account(&host, &user, &thief).await;
+}
+
+#[tokio::test]
 async fn recovery_keeps_an_account_that_the_thief_deleted() {
     let host = Host::new().await;
     let (user, thief) = stolen_account(&host).await;

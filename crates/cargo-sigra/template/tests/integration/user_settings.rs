@@ -241,6 +241,21 @@ async fn an_email_address_is_changed_with_a_link_to_the_new_one() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_stored_with_capitals_can_be_changed_to_its_normal_form() {
+    let host = Host::new().await;
+    for is_confirmed in [false, true] {
+        let (user, browser) = host.authenticated_fixture().await;
+        let stored = host.capitalize(&user).await;
+        if is_confirmed {
+            host.confirm(&stored).await;
+        }
+        assert_redirected_to(&browser.put(EMAIL, &email_form(&user.email)).await, "/users/settings");
+        assert_redirected_to(&browser.post(&host.link_to(&user.email).await, &[]).await, "/users/settings");
+        assert_eq!(host.reload(&stored).await.email, user.email);
+    }
+}
+
+#[tokio::test]
 async fn a_reset_link_to_the_old_address_becomes_invalid() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;

@@ -33,12 +33,12 @@ use super::{mfa, mfa_challenge};
 use super::passkeys;
 use crate::web::passkey_options;
 // </passkeys>
-// <app>
-use crate::web::{health, well_known};
 // <oauth_server>
 use super::{authorize, device};
 use crate::web::oauth_server;
 // </oauth_server>
+// <app>
+use crate::web::{health, well_known};
 // <api_tokens>
 use crate::web::programs;
 // </api_tokens>

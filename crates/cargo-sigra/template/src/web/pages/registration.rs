@@ -32,11 +32,17 @@ struct RegisterPage {
 }
 
 pub async fn new(
+    // <oauth>
     State(accounts): State<Accounts>,
+    // </oauth>
     session: CookieSession,
     scope: Option<Scope<User>>,
 ) -> Page<impl Template> {
-    page(&accounts, &session, scope.as_ref(), String::new(), Problems::default())
+    let page = page(&session, scope.as_ref(), String::new(), Problems::default());
+    // <oauth>
+    let page = with_providers(page, &accounts);
+    // </oauth>
+    Page(page)
 }
 
 /// Responds in the same way for a taken email address, unless `REVEAL_TAKEN_ADDRESSES` is set.
@@ -49,29 +55,30 @@ pub async fn create(
     match accounts.register_user_here(&session, &form.email, &form.password).await {
         Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
         Err(Refusal::Invalid(problems)) => {
-            Ok(page(&accounts, &session, scope.as_ref(), form.email, problems).refused())
+            let page = page(&session, scope.as_ref(), form.email, problems);
+            // <oauth>
+            let page = with_providers(page, &accounts);
+            // </oauth>
+            Ok(Page(page).refused())
         }
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-fn page(
-    accounts: &Accounts,
-    session: &CookieSession,
-    scope: Option<&Scope<User>>,
-    email: String,
-    problems: Problems,
-) -> Page<RegisterPage> {
-    // <!oauth>
-    // let _ = accounts;
-    // </!oauth>
+fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> RegisterPage {
     let layout = Layout::new(t!("Register"), session, scope).at("/users/register").with_problems(!problems.is_empty());
-    Page(RegisterPage {
+    RegisterPage {
         layout,
         email,
         problems,
         // <oauth>
-        providers: oauth::buttons(accounts, ""),
+        providers: Vec::new(),
         // </oauth>
-    })
+    }
 }
+
+// <oauth>
+fn with_providers(page: RegisterPage, accounts: &Accounts) -> RegisterPage {
+    RegisterPage { providers: oauth::buttons(accounts, ""), ..page }
+}
+// </oauth>

@@ -160,6 +160,14 @@ impl Host {
         self.sigra().catch_up().await;
     }
 
+    /// Stores the user's email address in capitals, as in a row that the application didn't write, and returns the user.
+    pub async fn capitalize(&self, user: &User) -> User {
+        let capitalize = "UPDATE users SET email = upper(email) WHERE id = $1";
+        sqlx::query(capitalize).bind(user.id).execute(&self.pool).await.expect("updated");
+        self.sigra().catch_up().await;
+        self.reload(user).await
+    }
+
     /// Returns the number of tokens, except those of known browsers.
     pub async fn count_tokens(&self) -> i64 {
         let count = "SELECT count(*) FROM users_tokens WHERE context <> 'known_browser'";
