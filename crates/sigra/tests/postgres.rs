@@ -12,6 +12,9 @@
 
 #[path = "postgres/deadlocks.rs"]
 mod deadlocks;
+#[cfg(feature = "legacy-hashes")]
+#[path = "postgres/imports.rs"]
+mod imports;
 mod suite;
 
 mod database {

@@ -46,16 +46,21 @@ async fn log_in(
     session: CookieSession,
     Form(form): Form<LogIn>,
 ) -> sigra::Result<Redirect> {
+    sigra.limits().check_address(&session.client())?;
     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
-    match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
-        (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-        (_, Some(user)) => match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
-            LoginOutcome::Complete => Ok(Redirect::to("/dashboard")),
-            // This can't happen here, because users can't add a second factor.
-            LoginOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),
-        },
-    }
+    let id = user.as_ref().map(|user| user.id);
+    let check = sigra.verify_password(user.as_ref(), &form.password);
+    let user = match (sigra.limits().attempt_log_in(&session, &form.email, id.as_ref(), check).await?, user) {
+        (Verification::Invalid, _) | (_, None) => return Ok(Redirect::to("/users/log-in")),
+        (_, Some(user)) => user,
+    };
+    sigra.limits().forget_logins(&session, &form.email, &user.id).await?;
+    Ok(match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
+        LoginOutcome::Complete => Redirect::to("/dashboard"),
+        // This can't happen here, because users can't add a second factor.
+        LoginOutcome::SecondFactorPending => Redirect::to("/users/log-in"),
+    })
 }
 
 async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<Redirect> {
@@ -99,7 +104,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = app(database("example.db").await?);
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("Listening on http://localhost:3000/dashboard");
-    // Failed logins are counted for each IP address.
+    // With the IP address of each client, for `check_address` and the list of sessions.
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }
@@ -126,5 +131,19 @@ mod tests {
 
         browser.post("/users/log-out", &[]).await;
         assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+    }
+
+    #[tokio::test]
+    async fn after_five_wrong_passwords_a_login_must_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let sigra = database(folder.path().join("example.db").to_str().unwrap()).await.unwrap();
+        let browser = TestClient::new(app(sigra));
+        let wrong = [("email", "ada@example.com"), ("password", "wrong")];
+        for _ in 0..5 {
+            assert_redirected_to(&browser.post("/users/log-in", &wrong).await, "/users/log-in");
+        }
+        let response = browser.post("/users/log-in", &wrong).await;
+        assert_status(&response, 429);
+        assert_eq!(response.header("retry-after"), Some("1"));
     }
 }

@@ -86,14 +86,21 @@ async fn log_in(
     session: CookieSession,
     Form(form): Form<LogIn>,
 ) -> sigra::Result<Redirect> {
+    sigra.limits().check_address(&session.client())?;
     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
-    if let (Verification::Valid, Some(user)) = (sigra.verify_password(user.as_ref(), &form.password).await?, user)
-        && sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? == LoginOutcome::Complete
-    {
-        return Ok(Redirect::to("/"));
-    }
-    Ok(Redirect::to("/users/log-in"))
+    let id = user.as_ref().map(|user| user.id);
+    let check = sigra.verify_password(user.as_ref(), &form.password);
+    let user = match (sigra.limits().attempt_log_in(&session, &form.email, id.as_ref(), check).await?, user) {
+        (Verification::Invalid, _) | (_, None) => return Ok(Redirect::to("/users/log-in")),
+        (_, Some(user)) => user,
+    };
+    sigra.limits().forget_logins(&session, &form.email, &user.id).await?;
+    Ok(match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
+        LoginOutcome::Complete => Redirect::to("/"),
+        // This can't happen here, because users can't add a second factor.
+        LoginOutcome::SecondFactorPending => Redirect::to("/users/log-in"),
+    })
 }
 
 fn app(sigra: Sigra<User>) -> Router {

@@ -63,11 +63,18 @@ async fn log_in(
     session: CookieSession,
     Json(sent): Json<Credentials>,
 ) -> sigra::Result<Response> {
+    sigra.limits().check_address(&session.client())?;
     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&sent.email);
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
-    let (Verification::Valid, Some(user)) = (sigra.verify_password(user.as_ref(), &sent.password).await?, user) else {
-        return Ok(Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials").into_response());
+    let id = user.as_ref().map(|user| user.id);
+    let check = sigra.verify_password(user.as_ref(), &sent.password);
+    let user = match (sigra.limits().attempt_log_in(&session, &sent.email, id.as_ref(), check).await?, user) {
+        (Verification::Invalid, _) | (_, None) => {
+            return Ok(Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials").into_response());
+        }
+        (_, Some(user)) => user,
     };
+    sigra.limits().forget_logins(&session, &sent.email, &user.id).await?;
     Ok(match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::Yes).await? {
         LoginOutcome::Complete => Json(Me { email: user.email }).into_response(),
         LoginOutcome::SecondFactorPending => {
@@ -99,6 +106,7 @@ fn cors() -> CorsLayer {
         .allow_origin(HeaderValue::from_static(FRONTEND))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
         .allow_credentials(true)
 }
 

@@ -12,6 +12,7 @@ mod device_bound;
 mod email_tokens;
 mod extractors;
 mod forged_cookies;
+pub mod guides;
 mod hanging_up;
 pub mod host;
 mod idempotency;

@@ -1,10 +1,8 @@
 //! Long code in the guides is in programs that are built and tested, and those are in the guides.
 
-use std::fs;
-
 use super::{
     links::pages,
-    sources::{read, root},
+    sources::{folders, read, root},
 };
 
 /// A longer snippet makes a guide hard to read.
@@ -41,8 +39,8 @@ fn a_how_to_guide_with_a_long_snippet_names_an_example() {
 #[test]
 fn every_example_is_in_a_guide_and_every_named_one_exists() {
     let guides: Vec<String> = pages().iter().map(|path| read(path)).collect();
-    for entry in fs::read_dir(root().join("examples")).expect("the examples").flatten() {
-        let name = format!("`examples/{}`", entry.file_name().to_string_lossy());
+    for name in folders("examples") {
+        let name = format!("`examples/{name}`");
         assert!(guides.iter().any(|guide| guide.contains(&name)), "no guide has {name}");
     }
     for rest in guides.iter().flat_map(|guide| guide.split("`examples/").skip(1)) {

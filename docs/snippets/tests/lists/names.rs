@@ -9,10 +9,12 @@ use super::{
 };
 
 /// Names of other programs and libraries.
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 14] = [
     "auth_session",
+    "auth_user",
     "auto_stop_machines",
     "cookie_jar",
+    "encrypted_password",
     "http_upgrade",
     "max_prepared_statements",
     "permission_required",

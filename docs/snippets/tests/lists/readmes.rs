@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use super::{
-    sources::{read, root},
+    sources::{folders, read, root},
     tables::{code, table},
 };
 
@@ -22,6 +22,11 @@ fn listed(page: &str, head: &[&str]) -> BTreeSet<String> {
 fn every_fuzz_target_is_described() {
     let listed = listed("fuzz/README.md", &["target", "what must hold for any bytes"]);
     assert_eq!(listed, names("fuzz/fuzz_targets", ".rs", ""));
+}
+
+#[test]
+fn every_example_is_described() {
+    assert_eq!(listed("examples/README.md", &["folder", "what it shows"]), folders("examples"));
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The library's schema in `crates/sigra/src/store` matches the template's migrations, the other database, and the
 //! guides.
 
-use super::sources::{files, read};
+use super::{
+    sources::{files, read},
+    tables::{code, table},
+};
 
 /// Returns the library's schema for a database, and the template's migration.
 fn library_and_migration(database: &str) -> (String, String) {
@@ -79,6 +82,17 @@ fn both_databases_have_the_same_tables_columns_and_indexes() {
         words(sqlite).iter().map(|line| common(line)).collect::<Vec<_>>(),
         words(tables).iter().map(|line| common(line)).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn the_guide_to_the_installation_names_all_tables_of_the_library() {
+    let rows = table(&read("docs/installation.md"), &["what", "why"]);
+    let row = rows.iter().find(|row| row[0].starts_with("no tables")).expect("the row of tables");
+    for database in ["sqlite", "postgres"] {
+        let (library, _) = library_and_migration(database);
+        let tables = library.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.strip_suffix(" ("));
+        assert_eq!(tables.collect::<Vec<_>>(), code(&row[0]), "{database}");
+    }
 }
 
 /// Returns a line without types, and without what depends on them.

@@ -17,6 +17,13 @@ pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Returns the names of the folders in a folder of the repository.
+pub fn folders(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let folders = entries.map(|entry| entry.expect("an entry")).filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
 /// Returns the texts of all files with an ending in a folder of the repository.
 pub fn files(folder: &str, ending: &str) -> Vec<String> {
     let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
