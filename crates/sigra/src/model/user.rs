@@ -90,8 +90,9 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     /// Returns whether the user's sessions must be [bound to a device](crate::Config::device_bound), as those of
     /// administrators can be (default: false). It has no effect while device-bound sessions are off.
     ///
-    /// It is checked at every request: a session that isn't bound five minutes after the user authenticated is
-    /// anonymous. Such a user needs a browser that supports device-bound sessions.
+    /// It is checked at every request: a session that isn't bound five minutes after the user logged in, or last
+    /// authenticated, is anonymous. A second factor that is pending or must be set up comes first. Such a user needs a
+    /// browser that supports device-bound sessions.
     fn requires_binding(&self) -> bool {
         false
     }
