@@ -207,15 +207,20 @@ pub(crate) async fn list<U: AuthUser>(
     opened: Window,
     limit: i64,
 ) -> sqlx::Result<Vec<SessionRow>> {
-    let list = format!(
-        "SELECT {COLUMNS} FROM users_tokens t
-         WHERE t.context = 'session' AND t.user_id = $1 AND NOT t.mfa_pending
-           AND t.inserted_at > $2 AND t.inserted_at <= $3
-         ORDER BY t.last_used_at DESC, t.id DESC LIMIT $4"
-    );
-    let list = query::<U::Database>(AssertSqlSafe(list)).bind(user.clone());
+    let list = query::<U::Database>(AssertSqlSafe(list_statement())).bind(user.clone());
     let list = list.bind(Time(opened.after)).bind(Time(opened.until)).bind(limit);
     Ok(readable(&list.fetch_all(conn).await?, "sigra_id", session_row::<U>))
+}
+
+/// The time has no index in an expression. Otherwise, SQLite would search all sessions by it, instead of the user's.
+fn list_statement() -> String {
+    const OPENED_AT: &str = "coalesce(t.inserted_at, t.issued_at)";
+    format!(
+        "SELECT {COLUMNS} FROM users_tokens t
+         WHERE t.context = 'session' AND t.user_id = $1 AND NOT t.mfa_pending
+           AND {OPENED_AT} > $2 AND {OPENED_AT} <= $3
+         ORDER BY t.last_used_at DESC, t.id DESC LIMIT $4"
+    )
 }
 
 /// Inserts a session. Returns `None` if the user was deleted or their password has changed.
@@ -437,7 +442,7 @@ mod tests {
     use super::*;
     use crate::{
         base::token::SessionToken,
-        store::{SQLITE_SCHEMA, query::tests::STATEMENTS},
+        store::{SQLITE_SCHEMA, query::tests::STATEMENTS, users::lock_owners_statement},
     };
 
     #[derive(Clone, sqlx::FromRow)]
@@ -498,6 +503,25 @@ mod tests {
             ] {
                 assert!(plan.iter().any(|step| step == seek), "{seek}: {plan:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn on_sqlite_no_statement_searches_the_sessions_of_all_users() {
+        let mut conn = database().await;
+        for (statement, seeks) in [
+            (list_statement(), &["SEARCH t USING INDEX users_tokens_user_id_context (user_id=? AND context=?)"][..]),
+            (
+                lock_owners_statement::<User>(),
+                &[
+                    "SEARCH t USING INDEX users_tokens_series (series=?)",
+                    "SEARCH t USING INDEX sqlite_autoindex_users_tokens_1 (id=?)",
+                ],
+            ),
+        ] {
+            let plan = explained(&mut conn, "detail", format!("EXPLAIN QUERY PLAN {statement}")).await;
+            assert!(seeks.iter().all(|seek| plan.iter().any(|step| step == seek)), "{plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("(context=?")), "{plan:?}");
         }
     }
 
