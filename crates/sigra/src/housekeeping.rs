@@ -84,11 +84,8 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn now(self) -> Result<OffsetDateTime, Error> {
-        let (mut conn, server_time) = (self.sigra.pool().acquire().await?, self.sigra.parts.config.clock.server_time());
-        let ms = store::clock::now_ms::<U::Database>(&mut conn, server_time).await?;
-        // The database's clock is read in whole milliseconds. Rounded up, it doesn't put off what this one says.
-        let by_database = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::milliseconds(ms.saturating_add(1)));
-        Ok(self.sigra.now().min(by_database))
+        let mut conn = self.sigra.pool().acquire().await?;
+        self.sigra.earliest_now(&mut conn).await
     }
 
     /// Deletes expired rows, and returns how many of them were rows of `users_tokens`. It works in batches of 10 and

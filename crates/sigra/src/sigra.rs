@@ -26,7 +26,7 @@ use crate::{
     in_process::{addresses::Addresses, health::Health, stored_responses::StoredResponses},
     model::{
         transaction::Transaction,
-        user::{AuthUser, HashedPassword, Pool},
+        user::{AuthUser, Connection, HashedPassword, Pool},
     },
     password::{Password, PasswordProblem, Passwords, Verification},
     store::{self, OwnPool, SessionReader},
@@ -277,6 +277,15 @@ impl<U: AuthUser> Sigra<U> {
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
         self.parts.config.clock.now()
+    }
+
+    /// Returns the time by the clock of this process or by that of the database, whichever is earlier.
+    pub(crate) async fn earliest_now(&self, conn: &mut Connection<U>) -> Result<OffsetDateTime, Error> {
+        let server_time = self.parts.config.clock.server_time();
+        let ms = store::clock::now_ms::<U::Database>(conn, server_time).await?;
+        // The database's clock is read in whole milliseconds. Rounded up, it doesn't put off what this one says.
+        let by_database = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::milliseconds(ms.saturating_add(1)));
+        Ok(self.now().min(by_database))
     }
 
     /// Begins a transaction that may write.

@@ -25,6 +25,9 @@ mod database {
 
     pub type Database = sqlx::Postgres;
 
+    /// PostgreSQL has no such setting.
+    pub const FOREIGN_KEYS_OFF: &str = "";
+
     /// What shows the plan of a statement that follows, for a large table.
     pub const EXPLAIN: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN";
 

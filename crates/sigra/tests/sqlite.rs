@@ -10,6 +10,8 @@
 ))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "sqlite/deleted_users.rs"]
+mod deleted_users;
 mod suite;
 
 mod database {
@@ -46,6 +48,9 @@ mod database {
     /// Leaves no user code free.
     pub const REFUSE_USER_CODES: &str =
         "CREATE TRIGGER no_codes BEFORE INSERT ON oauth_device_codes BEGIN SELECT RAISE(IGNORE); END";
+
+    /// Turns foreign keys off for one connection, as they are in the program `sqlite3`.
+    pub const FOREIGN_KEYS_OFF: &str = "PRAGMA foreign_keys = OFF";
 
     /// What shows the plan of a statement that follows.
     pub const EXPLAIN: &str = "EXPLAIN QUERY PLAN";

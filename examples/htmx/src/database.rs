@@ -10,7 +10,7 @@ use super::User;
 pub const PASSWORD: &str = "correct horse battery staple";
 
 const TABLES: &str = "
-    CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT);
+    CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, hashed_password TEXT);
     CREATE TABLE notes (text TEXT NOT NULL, user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE);
 ";
 

@@ -89,7 +89,9 @@ async fn database(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {
     // Store the secret in your own application: with a new one, every restart logs everyone out.
     let sigra = Sigra::new(Config::new("example", SecretKeyBase::generate()?), pool.clone())?;
     if is_new {
-        let users = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)";
+        let users = "CREATE TABLE users (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, hashed_password TEXT
+        )";
         sqlx::raw_sql(users).execute(&pool).await?;
         sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await?;
         let password = sigra.hash_password(&Password::new("correct horse battery staple")).await?;

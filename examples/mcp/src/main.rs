@@ -109,7 +109,9 @@ async fn database(file: &str, config: Config) -> Result<Sigra<User>, Box<dyn Err
     let pool = SqlitePool::connect_with(options).await?;
     let sigra = Sigra::new(config, pool.clone())?;
     if is_new {
-        let users = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)";
+        let users = "CREATE TABLE users (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, hashed_password TEXT
+        )";
         sqlx::raw_sql(users).execute(&pool).await?;
         sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await?;
         let password = sigra.hash_password(&Password::new("correct horse battery staple")).await?;

@@ -10,7 +10,7 @@ use super::User;
 pub const PASSWORD: &str = "correct horse battery staple";
 
 const USERS: &str = "CREATE TABLE users (
-    id              INTEGER PRIMARY KEY,
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
     email           TEXT NOT NULL UNIQUE,
     hashed_password TEXT,
     role            TEXT NOT NULL DEFAULT 'member' CHECK (role IN ('member', 'admin'))

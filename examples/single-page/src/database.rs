@@ -9,7 +9,8 @@ use super::{FRONTEND, User};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 
-const USERS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)";
+const USERS: &str =
+    "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT NOT NULL UNIQUE, hashed_password TEXT)";
 
 /// Opens the database file, or creates it.
 pub async fn open(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {

@@ -21,10 +21,11 @@ pub fn of(sql: &str, db: Database) -> String {
                 dropped.extend(index.name.map(|name| format!("DROP INDEX {name};\n")));
             }
             Statement::CreateTrigger(trigger) => {
-                let table = trigger.table_name.to_string();
-                if !made.contains(&table) {
-                    dropped.push(format!("DROP TRIGGER {} ON {table};\n", trigger.name));
-                }
+                let (name, table) = (&trigger.name, trigger.table_name.to_string());
+                dropped.extend((!made.contains(&table)).then(|| match db {
+                    Database::Sqlite => format!("DROP TRIGGER {name};\n"),
+                    Database::Postgres => format!("DROP TRIGGER {name} ON {table};\n"),
+                }));
             }
             Statement::CreateFunction(function) => functions.push(format!("DROP FUNCTION {};\n", function.name)),
             Statement::AlterTable(altered) => {
@@ -52,8 +53,12 @@ mod tests {
             CREATE UNIQUE INDEX users_email ON users (lower(email));
             CREATE TABLE tokens (id BLOB PRIMARY KEY, user_id REFERENCES users (id));
             CREATE INDEX i ON tokens (user_id);
-            UPDATE users SET a = 'b';";
-        let down = "DROP TABLE tokens;\nDROP INDEX users_email;\nALTER TABLE users DROP COLUMN a;\n";
+            UPDATE users SET a = 'b';
+            CREATE TRIGGER t AFTER DELETE ON users BEGIN
+                DELETE FROM tokens WHERE user_id = +OLD.id;
+                DELETE FROM others WHERE user_id = +OLD.id;
+            END;";
+        let down = "DROP TRIGGER t;\nDROP TABLE tokens;\nDROP INDEX users_email;\nALTER TABLE users DROP COLUMN a;\n";
         assert_eq!(of(up, Database::Sqlite), down);
         let up = "CREATE TABLE tokens (id uuid);
             CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;

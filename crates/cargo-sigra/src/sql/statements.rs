@@ -25,7 +25,34 @@ pub fn statements(sql: &str, db: Database) -> Vec<Vec<Token>> {
     let code = all.map(|statement| {
         statement.iter().filter(|token| !matches!(token, Token::Whitespace(_))).cloned().collect::<Vec<_>>()
     });
-    code.filter(|statement| !statement.is_empty()).collect()
+    with_bodies(code.filter(|statement| !statement.is_empty()))
+}
+
+/// Joins the statements in the body of a trigger of SQLite, from `BEGIN` to `END`, to the statement that creates it.
+fn with_bodies(parts: impl Iterator<Item = Vec<Token>>) -> Vec<Vec<Token>> {
+    let (mut statements, mut is_in_body) = (Vec::<Vec<Token>>::new(), false);
+    for part in parts {
+        let is_end = matches!(&part[..], [only] if is_word(only, Keyword::END));
+        match statements.last_mut().filter(|_| is_in_body) {
+            Some(trigger) => {
+                trigger.push(Token::SemiColon);
+                trigger.extend(part);
+                is_in_body = !is_end;
+            }
+            None => {
+                is_in_body = begins_trigger(&part);
+                statements.push(part);
+            }
+        }
+    }
+    statements
+}
+
+fn begins_trigger(statement: &[Token]) -> bool {
+    let has = |keyword, tokens: &[Token]| tokens.iter().any(|token| is_word(token, keyword));
+    statement.first().is_some_and(|first| is_word(first, Keyword::CREATE))
+        && has(Keyword::TRIGGER, &statement[..statement.len().min(3)])
+        && has(Keyword::BEGIN, statement)
 }
 
 /// Parses a statement. Also returns the collation of a changed column type, which the parser doesn't support.

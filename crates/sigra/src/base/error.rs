@@ -62,8 +62,9 @@ pub enum Error {
         /// How long to wait before the next attempt.
         retry_after: Duration,
     },
-    /// The user was deleted, or their password changed, between the check of the password and the login.
-    #[error("the user's credentials changed while they were being used: log in again")]
+    /// The user [isn't active](crate::AuthUser::is_active), was deleted, or has another password than the one that was
+    /// checked for the login.
+    #[error("the user is not active, was deleted, or has another password than the one that was checked: log in again")]
     CredentialsChanged,
     /// The session ended, or another request renewed it, before it could be renewed.
     #[error("the session ended, or another request renewed it, before it could be renewed")]

@@ -30,7 +30,7 @@ use crate::{
     },
     browser::{
         browser_tokens::{KnownTokens, TrustTokens},
-        cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
+        cookies::{Cookies, IndexedCookies, PresentedTokens, RequestCookies, SetCookies},
         flash::{Flash, FlashMessage, WaitingFlash, name_of},
         return_to::ReturnTo,
         token_fate::{RememberMeCookie, TokenFate},
@@ -104,7 +104,7 @@ struct Inner {
 
 struct State {
     cookies: Cookies,
-    request: RequestCookies,
+    request: IndexedCookies,
     /// The tokens that the browser presented, even if they were replaced since.
     presented: PresentedTokens,
     /// The token that the request was authenticated with.
@@ -500,7 +500,7 @@ impl CookieSession {
         state.id = None;
         state.token_fate = TokenFate::expire_all();
         #[cfg(feature = "device-bound")]
-        if state.cookies.has_bound(&state.request) {
+        if state.cookies.has_bound(&state.request.all) {
             state.bound = BoundFate::Expire;
         }
     }
@@ -639,7 +639,7 @@ impl State {
         let id = presented.key.valid().next().map(|key| key.id);
         Self {
             cookies: cookies.clone(),
-            request: request.clone(),
+            request: IndexedCookies::new(request.clone()),
             presented,
             id,
             acting: None,
@@ -675,7 +675,7 @@ impl State {
     }
 
     fn devices(&self) -> Vec<KnownTokens> {
-        self.cookies.read_devices(&self.request)
+        self.cookies.read_devices(&self.request.all)
     }
 
     fn entry(&self, name: &str) -> Option<Vec<u8>> {
@@ -761,5 +761,87 @@ fn is_of(prefix: &str, name: &str) -> bool {
 impl fmt::Debug for CookieSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CookieSession").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, header};
+
+    use super::*;
+    use crate::{
+        base::{
+            clock::Clock,
+            keys::{SecretKeyBase, Secrets},
+        },
+        browser::{cookie_options::CookieSettings, cookies::tests::SEEN},
+    };
+
+    struct Parts(Cookies);
+
+    impl AnyParts for Parts {
+        fn cookies(&self) -> &Cookies {
+            &self.0
+        }
+
+        fn doubt_database(&self) {}
+    }
+
+    fn cookies(domain: Option<&str>) -> Cookies {
+        let settings =
+            CookieSettings { domain: domain.map(str::to_owned), ..CookieSettings::of("app", Duration::from_secs(60)) };
+        let newest = SecretKeyBase::new("0123456789".repeat(7)).expect("long enough");
+        Cookies::new(&settings, &Secrets { newest, older: Vec::new() }, &Clock::stopped())
+    }
+
+    fn session(cookies: &Cookies, cookie: &str) -> CookieSession {
+        let request = Request::get("/").header(header::COOKIE, cookie).body(()).expect("a request");
+        CookieSession::new(Arc::new(Parts(cookies.clone())), request.headers(), Sender::of(&request, &[]))
+    }
+
+    /// The names of the entries are in the request, so whoever sends it could choose how often it is searched.
+    #[test]
+    fn invariant_6_a_request_is_searched_a_few_times_however_many_messages_it_has() {
+        const CAME: usize = 10_000;
+        let names = (0..40).map(|number| format!("_app_key.flash-{number:032x}=x"));
+        let cookie = ";".repeat(CAME - 40) + &names.collect::<Vec<_>>().join(";");
+        for domain in [None, Some("example.com")] {
+            let session = session(&cookies(domain), &cookie);
+            SEEN.set(0);
+            session.put_flash(Flash::Info, "Hello").expect("a short message");
+            assert_eq!(session.take_flash().len(), 1);
+            session.put_flash(Flash::Info, "Hello again").expect("a short message");
+            session.put_return_to(&ReturnTo::parse("/me").expect("a path"));
+            let mut headers = HeaderMap::new();
+            assert!(session.commit(&mut headers));
+            assert!(headers.len() >= 32, "messages that can't be read are removed");
+            assert!(SEEN.get() <= 8 * CAME, "{domain:?}: {} cookies were searched, of {CAME}", SEEN.get());
+        }
+    }
+
+    #[test]
+    fn entries_are_found_before_and_after_the_request_was_searched_for_all_of_them() {
+        let cookies = cookies(None);
+        let before = session(&cookies, "");
+        for number in 0..40 {
+            before.put(&format!("entry{number}"), &number).expect("a short entry");
+        }
+        let mut headers = HeaderMap::new();
+        before.commit(&mut headers);
+        let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|set| set.to_str().ok()?.split(';').next());
+        let session = session(&cookies, &set.collect::<Vec<_>>().join("; "));
+        for _ in 0..2 {
+            for number in 0..40 {
+                assert_eq!(session.get(&format!("entry{number}")), Some(number));
+            }
+            assert_eq!(session.get::<u32>("entry"), None);
+            assert!(session.take_flash().is_empty());
+        }
+        session.remove("entry0");
+        session.remove("entry39");
+        session.remove("no entry");
+        let mut headers = HeaderMap::new();
+        session.commit(&mut headers);
+        assert_eq!(headers.len(), 2, "{headers:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Reads and writes cookies: their names, attributes, signatures and sizes.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{cell::OnceCell, collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
@@ -62,12 +62,54 @@ impl RequestCookies {
 
     /// Returns the cookies, in the browser's order: each a name, `=`, and a value.
     fn cookies(&self) -> impl Iterator<Item = &[u8]> {
-        self.first.iter().chain(&self.others).flat_map(|header| split(header.as_bytes()))
+        let cookies = self.first.iter().chain(&self.others).flat_map(|header| split(header.as_bytes()));
+        #[cfg(test)]
+        let cookies = cookies.inspect(|_| tests::SEEN.set(tests::SEEN.get() + 1));
+        cookies
     }
 
     /// Returns names and values.
     fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.cookies().map(|cookie| split_at_byte(cookie, b'=').unwrap_or((cookie, &[])))
+        self.cookies().map(pair)
+    }
+}
+
+/// The cookies of a request whose entries are read or written. What is asked for by names that the request itself has
+/// takes one search together, or a client could cause a hundred.
+#[derive(Default)]
+pub(crate) struct IndexedCookies {
+    pub all: RequestCookies,
+    own: OnceCell<OwnCookies>,
+}
+
+/// The cookies of a request with names of the library: at most [`MAX_OF_A_NAME`] of each name, and [`MAX_ENTRIES`] names
+/// of entries.
+#[derive(Default)]
+struct OwnCookies {
+    /// In the browser's order.
+    cookies: Vec<Vec<u8>>,
+    /// Whether there are entries of further names.
+    is_cut: bool,
+}
+
+impl OwnCookies {
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.cookies.iter().map(|cookie| pair(cookie))
+    }
+}
+
+impl IndexedCookies {
+    pub fn new(all: RequestCookies) -> Self {
+        Self { all, own: OnceCell::new() }
+    }
+
+    /// Returns the values of a name of the library, in the browser's order.
+    fn values<'r>(&'r self, is_name: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &'r [u8]> {
+        let is_found = |own: &&OwnCookies| !own.is_cut || own.pairs().any(|(name, _)| is_name(name));
+        let own = self.own.get().filter(is_found);
+        let all = own.is_none().then(|| self.all.pairs());
+        let pairs = own.map(OwnCookies::pairs).into_iter().flatten().chain(all.into_iter().flatten());
+        pairs.filter(move |(name, _)| is_name(name)).map(|(_, value)| value)
     }
 }
 
@@ -82,6 +124,11 @@ fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = after;
         Some(cookie.trim_ascii())
     })
+}
+
+/// Returns the name and the value of a cookie.
+fn pair(cookie: &[u8]) -> (&[u8], &[u8]) {
+    split_at_byte(cookie, b'=').unwrap_or((cookie, &[]))
 }
 
 fn split_at_byte(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
@@ -416,7 +463,7 @@ impl Cookies {
     }
 
     /// Returns the JSON of an entry that was written under this cookie-session id: the first, if there are several.
-    pub fn read_entry(&self, name: &str, request: &RequestCookies, id: Option<CookieSessionId>) -> Option<Vec<u8>> {
+    pub fn read_entry(&self, name: &str, request: &IndexedCookies, id: Option<CookieSessionId>) -> Option<Vec<u8>> {
         let id = shown(id);
         let decode = |value: &[u8]| {
             let verified = verify(&self.0.entry_keys, value)?;
@@ -425,31 +472,23 @@ impl Cookies {
             let ours = signed_name == name && signed_id == id;
             if ours { URL_SAFE_NO_PAD.decode(json).ok() } else { None }
         };
-        let entries = self.entries(request).filter(|(entry, _)| *entry == name.as_bytes());
-        entries.take(MAX_OF_A_NAME).find_map(|(_, value)| decode(value))
+        request.values(|came| self.is_entry(came, name)).take(MAX_OF_A_NAME).find_map(decode)
     }
 
     /// Returns whether there is any cookie with a name of the library, valid or not.
     pub fn is_any_ours(&self, request: &RequestCookies) -> bool {
-        let Inner { key, remember_me, device, mfa_trust, .. } = &*self.0;
-        let named = [key, remember_me, device, mfa_trust];
-        request.cookies().any(|cookie| named.iter().any(|named| named.value(cookie).is_some()))
-            || self.entries(request).next().is_some()
+        request.pairs().any(|(name, _)| self.is_named(name) || self.entry_of(name).is_some())
     }
 
     /// Returns whether there is a cookie with the name of this entry, valid or not.
-    pub fn has_entry(&self, name: &str, request: &RequestCookies) -> bool {
-        self.entries(request).any(|(entry, _)| entry == name.as_bytes())
+    pub fn has_entry(&self, name: &str, request: &IndexedCookies) -> bool {
+        request.values(|came| self.is_entry(came, name)).next().is_some()
     }
 
     /// Returns the names of the request's entries, at most [`MAX_ENTRIES`].
-    pub fn entry_names(&self, request: &RequestCookies) -> Vec<String> {
+    pub fn entry_names(&self, request: &IndexedCookies) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for (name, _) in self.entries(request) {
-            if names.len() == MAX_ENTRIES {
-                break;
-            }
-            let Some(name) = str::from_utf8(name).ok().filter(|name| is_entry_name(name)) else { continue };
+        for name in self.own(request).pairs().filter_map(|(name, _)| self.entry_of(name)) {
             if !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }
@@ -457,9 +496,54 @@ impl Cookies {
         names
     }
 
-    fn entries<'r>(&'r self, request: &'r RequestCookies) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        let prefix = self.0.entry_prefix.as_bytes();
-        request.pairs().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
+    /// Finds the library's own cookies, in one search.
+    fn own<'r>(&self, request: &'r IndexedCookies) -> &'r OwnCookies {
+        request.own.get_or_init(|| {
+            let (mut own, mut counts, mut entries) = (OwnCookies::default(), HashMap::new(), 0);
+            for cookie in request.all.cookies() {
+                let (name, _) = pair(cookie);
+                let is_entry = self.entry_of(name).is_some();
+                if !is_entry && !self.is_named(name) {
+                    continue;
+                }
+                if is_entry && !counts.contains_key(name) {
+                    if entries == MAX_ENTRIES {
+                        own.is_cut = true;
+                        continue;
+                    }
+                    entries += 1;
+                }
+                let count = counts.entry(name).or_insert(0);
+                if *count < MAX_OF_A_NAME {
+                    *count += 1;
+                    own.cookies.push(cookie.to_vec());
+                }
+            }
+            own
+        })
+    }
+
+    /// Returns whether a cookie has the name of one that isn't an entry.
+    fn is_named(&self, name: &[u8]) -> bool {
+        let Inner { key, remember_me, device, mfa_trust, .. } = &*self.0;
+        let is = |named: &Named| named.name.as_bytes() == name;
+        #[cfg(feature = "oauth")]
+        let is_optional = is(&self.0.oauth);
+        #[cfg(not(feature = "oauth"))]
+        let is_optional = false;
+        #[cfg(feature = "device-bound")]
+        let is_optional = is_optional || is(&self.0.binding);
+        is_optional || [key, remember_me, device, mfa_trust].into_iter().any(is)
+    }
+
+    /// Returns the name of the entry that a cookie has, if its name is that of one.
+    fn entry_of<'n>(&self, name: &'n [u8]) -> Option<&'n str> {
+        let entry = name.strip_prefix(self.0.entry_prefix.as_bytes())?;
+        str::from_utf8(entry).ok().filter(|entry| is_entry_name(entry))
+    }
+
+    fn is_entry(&self, came: &[u8], name: &str) -> bool {
+        came.strip_prefix(self.0.entry_prefix.as_bytes()) == Some(name.as_bytes())
     }
 
     pub fn set_entry(&self, jar: &mut SetCookies<'_>, name: &str, id: Option<CookieSessionId>, json: &[u8]) {
@@ -501,12 +585,18 @@ impl Cookies {
     /// Expires the cookies of a presented name that may be left for other domains. Otherwise, the browser would send
     /// them along with the one that is set now. No login writes cookies for those domains, so this undoes none.
     fn expire_elsewhere(&self, jar: &mut SetCookies<'_>, named: &Named, name: &str) {
-        if self.0.other_domains.is_empty() || named.is_of_this_host() || !jar.came(name) {
+        if self.0.other_domains.is_empty() || named.is_of_this_host() || !self.came(jar, name) {
             return;
         }
         for domain in &self.0.other_domains {
             jar.append(&expired(self.cookie(named, name, String::new(), domain.as_deref())));
         }
+    }
+
+    /// Returns whether the request has a cookie of this name.
+    fn came(&self, jar: &SetCookies<'_>, name: &str) -> bool {
+        self.own(jar.request);
+        jar.request.values(|came| came == name.as_bytes()).next().is_some()
     }
 
     /// A cookie is expired with the attributes it was set with, or the browser keeps it.
@@ -527,14 +617,10 @@ impl Cookies {
 /// The headers of a response, and the cookies of its request.
 pub(crate) struct SetCookies<'r> {
     pub headers: &'r mut HeaderMap,
-    pub request: &'r RequestCookies,
+    pub request: &'r IndexedCookies,
 }
 
 impl SetCookies<'_> {
-    fn came(&self, name: &str) -> bool {
-        self.request.pairs().any(|(came, _)| came == name.as_bytes())
-    }
-
     fn append(&mut self, cookie: &Cookie<'_>) {
         match HeaderValue::try_from(cookie.to_string()) {
             Ok(value) => drop(self.headers.append(header::SET_COOKIE, value)),
@@ -614,4 +700,14 @@ fn decode_key(value: &str) -> Option<KeyCookie> {
 /// Returns the id as an entry has it: empty if nobody was logged in when the entry was written.
 fn shown(id: Option<CookieSessionId>) -> String {
     id.map_or_else(String::new, |id| id.to_string())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How many cookies all searches of this thread have seen.
+        pub static SEEN: Cell<usize> = const { Cell::new(0) };
+    }
 }

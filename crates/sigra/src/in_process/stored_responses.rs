@@ -12,6 +12,7 @@ use axum::{
     response::Response,
 };
 use http::response::Parts;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::addresses::network;
@@ -31,7 +32,7 @@ const DOUBLE: usize = 2;
 /// The largest body that is kept, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
-/// The maximum total size of stored bodies, in bytes.
+/// The maximum total size of stored responses, with their headers, in bytes.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// The maximum number of different requests.
@@ -52,10 +53,15 @@ pub(crate) struct Key {
 }
 
 /// A `Cookie` header.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct SentCookies(pub Vec<u8>);
 
 impl SentCookies {
+    /// Returns what is kept of the header, which can have hundreds of kilobytes, to recognize the same one.
+    fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
+    }
+
     fn contain(&self, pair: &[u8]) -> bool {
         self.0.split(|byte| *byte == b';').any(|sent| sent.trim_ascii() == pair)
     }
@@ -72,6 +78,14 @@ pub(crate) struct StoredResponse {
 }
 
 impl StoredResponse {
+    /// Returns how many bytes it takes, or a little more.
+    fn size(&self) -> usize {
+        /// For a header's place in the map, and the extensions.
+        const EACH: usize = 64;
+        let headers = self.parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + EACH);
+        headers.sum::<usize>() + self.body.len() + self.token.as_ref().map_or(0, Vec::len)
+    }
+
     fn to_response(&self) -> Response {
         Response::from_parts(self.parts.clone(), Body::from(self.body.clone()))
     }
@@ -94,7 +108,8 @@ enum Progress {
 struct Entry {
     /// Where the client is, as rate limits of IP addresses count it.
     network: Option<IpAddr>,
-    cookies: SentCookies,
+    /// The digest of the first request's cookies.
+    cookies: [u8; 32],
     progress: watch::Sender<Progress>,
     presses: Mutex<Presses>,
 }
@@ -175,6 +190,7 @@ pub(crate) enum Place {
 impl StoredResponses {
     /// Returns the place of a request of a client.
     pub(crate) fn place(&self, key: Key, cookies: &SentCookies, client: Option<IpAddr>) -> Place {
+        let cookies = cookies.digest();
         let mut table = self.table();
         if let Some(entry) = table.entries.get(&key) {
             entry.arrive();
@@ -186,7 +202,7 @@ impl StoredResponses {
         }
         let entry = Arc::new(Entry {
             network,
-            cookies: cookies.clone(),
+            cookies,
             progress: watch::Sender::new(Progress::Working),
             presses: Mutex::default(),
         });
@@ -217,7 +233,7 @@ impl First {
         if !is_shared {
             return;
         }
-        let size = response.body.len();
+        let size = response.size();
         let keep = {
             let mut table = self.stored.table();
             if table.bytes + size > MAX_BYTES {
@@ -263,7 +279,7 @@ impl Repeat {
         let progress = progress.wait_for(|progress| !matches!(progress, Progress::Working)).await.ok()?.clone();
         let Progress::Responded(response) = progress else { return None };
         let is_for_this_one = if self.is_named {
-            self.entry.cookies == *cookies || response.has_reached(cookies)
+            self.entry.cookies == cookies.digest() || response.has_reached(cookies)
         } else {
             // A client that tries one code in many requests at once isn't a browser.
             tokio::time::sleep(MOMENT).await;
@@ -313,6 +329,30 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(stored.table().bytes, 0);
         assert!(first(&stored, 1).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_large_header_of_a_response_counts_and_one_of_a_request_is_not_kept() {
+        let (stored, large) = (StoredResponses::default(), SentCookies(vec![b'c'; 300 * 1024]));
+        for name in 0..10 {
+            let Place::First(first) = stored.place(key(name), &large, Some([192, 0, 2, name].into())) else {
+                panic!("it is known")
+            };
+            let _: [u8; 32] = first.entry.cookies;
+            first.publish(stored_response(100));
+        }
+        let bytes = stored.table().bytes;
+        assert!((1000..3000).contains(&bytes), "{bytes}");
+        let Place::Repeat(repeat) = stored.place(key(1), &large, None) else { panic!("it is not known") };
+        assert!(repeat.response(&large).await.is_some());
+        let Place::Repeat(repeat) = stored.place(key(1), &cookies(), None) else { panic!("it is not known") };
+        assert!(repeat.response(&cookies()).await.is_none(), "it is for other cookies");
+
+        let mut response = stored_response(100);
+        let value = http::HeaderValue::try_from("v".repeat(50_000)).expect("a value");
+        response.parts.headers.insert("x-large", value);
+        first(&stored, 200).expect("a place").publish(response);
+        assert!(stored.table().bytes > bytes + 50_000);
     }
 
     #[tokio::test]

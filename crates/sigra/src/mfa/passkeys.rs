@@ -263,7 +263,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user or their passkey was deleted since.
+    /// [`Error::CredentialsChanged`] if the user was suspended, or the user or their passkey was deleted, since.
     pub async fn log_in(
         self,
         session: &CookieSession,

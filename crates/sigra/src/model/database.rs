@@ -73,6 +73,14 @@ pub trait Dialect:
     /// Binds the hashes of a lookup.
     fn bind_lookup(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
 
+    /// Returns a table `asked` that comes before the table of tokens in a statement. Its columns `token` and `series` are
+    /// the hashes that [`bind_sessions`](Self::bind_sessions) adds as the first arguments. There is room for `places`
+    /// tokens.
+    fn lookup_sessions(places: usize) -> String;
+
+    /// Binds the hashes of a lookup of sessions: of each token, and of its series.
+    fn bind_sessions(query: SqlxQuery<Self>, tokens: &[TokenHash], series: &[TokenHash]) -> SqlxQuery<Self>;
+
     /// Returns how many rows a statement changed.
     fn rows_affected(result: &Self::QueryResult) -> u64;
 }

@@ -73,8 +73,10 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
 
     /// Returns whether the user can be logged in (default: true).
     ///
-    /// It is checked at every request. When a user becomes inactive, their sessions end at the next request, and their
-    /// live connections within a second.
+    /// It is checked at every login and at every request. When a user becomes inactive, their sessions end at the next
+    /// request, and their live connections within a second. A session or an access token that isn't used meanwhile is valid
+    /// again once the user is active. To prevent that, call
+    /// [`end_all_access_in`](crate::session::Sessions::end_all_access_in) in the transaction that makes the user inactive.
     fn is_active(&self) -> bool {
         true
     }
@@ -90,8 +92,9 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     /// Returns whether the user's sessions must be [bound to a device](crate::Config::device_bound), as those of
     /// administrators can be (default: false). It has no effect while device-bound sessions are off.
     ///
-    /// It is checked at every request: a session that isn't bound five minutes after the user authenticated is
-    /// anonymous. Such a user needs a browser that supports device-bound sessions.
+    /// It is checked at every request: a session that isn't bound five minutes after the user logged in, or last
+    /// authenticated, is anonymous. A second factor that is pending or must be set up comes first. Such a user needs a
+    /// browser that supports device-bound sessions.
     fn requires_binding(&self) -> bool {
         false
     }

@@ -220,7 +220,7 @@ impl<U: AuthUser> Identities<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was deleted, their password changed, or the identity was unlinked
+    /// [`Error::CredentialsChanged`] if the user was suspended or deleted, their password changed, or the identity was unlinked
     /// since.
     pub async fn log_in(
         self,

@@ -72,10 +72,17 @@ impl<U: AuthUser> Sigra<U> {
         (!binding.is_in_flight(device_bound.ttl, config.clock.now())).then_some(missing)
     }
 
-    /// Returns whether a session had to be bound before now, and isn't.
+    /// Returns whether a session had to be bound before now, and isn't. One that waits for a second factor can't be bound
+    /// yet.
     pub(crate) fn is_binding_overdue(&self, row: &SessionRow, user: &U) -> bool {
-        let offered_until = to_ms(row.authenticated_at).saturating_add(millis(OFFERED));
-        row.binding.is_none() && user.requires_binding() && self.parts.config.clock.now_ms() >= offered_until
+        if row.binding.is_some() || !user.requires_binding() || Clearance::of(user, row) != Clearance::Full {
+            return false;
+        }
+        // A login in a trusted browser doesn't authenticate now, and neither does setting up a second factor. Both offer
+        // to bind the session.
+        let proven_at = row.mfa_verified_at.map_or(row.authenticated_at, |at| at.max(row.authenticated_at));
+        let offered_until = to_ms(proven_at.max(row.inserted_at)).saturating_add(millis(OFFERED));
+        self.parts.config.clock.now_ms() >= offered_until
     }
 
     /// Returns whether the request has a valid bound cookie, in every mode, and also right after the session was bound.

@@ -36,7 +36,8 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was deleted, or their password changed, since `user` was read.
+    /// [`Error::CredentialsChanged`] if the user [isn't active](AuthUser::is_active), was deleted, or has another password
+    /// since `user` was read. Respond as to a wrong password.
     #[tracing::instrument(level = "debug", name = "sigra.log_in", skip_all)]
     pub async fn log_in(
         &self,
@@ -89,8 +90,8 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Like [`log_in_with`](Self::log_in_with), but first runs `first` in the same transaction: to use up a one-time token,
     /// for example, which is then used up and logs the user in, or neither. `first` returns the user as they are after
-    /// it, or `None` if they can't log in. Then, or if it is another user than `user`, nothing is committed, and `None` is
-    /// returned. It runs even if the second factor is pending.
+    /// it, or `None` if they can't log in. Then, or if the user isn't active or is another one than `user`, nothing is
+    /// committed, and `None` is returned. It runs even if the second factor is pending.
     ///
     /// ```
     /// # use sigra::doctest::User;
@@ -128,7 +129,8 @@ impl<U: AuthUser> Sigra<U> {
         self.lock_presented(&mut tx, session, user).await?;
         self.lock_user(&mut tx, user).await?;
         let locked = user.id();
-        let Some(user) = first(&mut tx).await?.filter(|user| user.id() == locked) else { return Ok(None) };
+        let user = first(&mut tx).await?.filter(|user| user.id() == locked && user.is_active());
+        let Some(user) = user else { return Ok(None) };
         let presented = self.presented_before(&mut tx, session, &user.id()).await?;
         let log_in = LogIn { method, provider: None, remember_me, presented };
         let outcome = self.log_in_in(&mut tx, session, &user, log_in, &mut also).await?;
@@ -192,7 +194,8 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was deleted, or their password changed, since `user` was read.
+    /// [`Error::CredentialsChanged`] if the user [isn't active](AuthUser::is_active), was deleted, or has another password
+    /// since `user` was read.
     pub async fn create_session(
         &self,
         user: &U,

@@ -119,14 +119,8 @@ impl<U: AuthUser> Sigra<U> {
         }
         if !self.is_usable(scope.session(), scope.user()) {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %scope.session().id);
-            // The session expired, but the browser stays trusted.
-            let (sigra, user, id) = (self.clone(), scope.user().id(), scope.session().id);
-            let deleted = async move {
-                let mut conn = sigra.pool().acquire().await?;
-                store::sessions::delete_by_id::<U>(&mut conn, &user, id).await?;
-                sigra.end_sessions(&[id]);
-                Ok::<(), Error>(())
-            };
+            let sigra = self.clone();
+            let deleted = async move { sigra.delete_ended(&scope).await };
             self.keep_up("could not delete an expired session", deleted).await;
             return Ok(LookedUp::Dead);
         }
@@ -268,6 +262,19 @@ impl<U: AuthUser> Sigra<U> {
                 }
             }
         }
+    }
+
+    /// Deletes a session that has expired, by the clock of the database too, or whose user is inactive. The browser stays
+    /// trusted. If the clock of this process is ahead, the session stays, and so do its cookies.
+    async fn delete_ended(&self, scope: &Scope<U>) -> Result<(), Error> {
+        let (user, session) = (scope.user(), scope.session());
+        let mut conn = self.pool().acquire().await?;
+        if user.is_active() && self.earliest_now(&mut conn).await? < session.expires_at(&self.parts.config.sessions) {
+            return Ok(());
+        }
+        store::sessions::delete_by_id::<U>(&mut conn, &user.id(), session.id).await?;
+        self.end_sessions(&[session.id]);
+        Ok(())
     }
 
     async fn reissue(

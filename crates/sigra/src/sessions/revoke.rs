@@ -159,7 +159,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
-    ///     let revoked = sigra.sessions().delete_all_in(&mut tx, &user, None).await?;
+    ///     let revoked = sigra.sessions().end_all_access_in(&mut tx, &user, None).await?;
     ///     tx.commit().await?;
     ///     sigra.sessions().announce(revoked);
     ///     Ok(())
@@ -180,7 +180,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
-    ///     let revoked = sigra.sessions().delete_all_in(&mut tx, &user, None).await?;
+    ///     let revoked = sigra.sessions().end_all_access_in(&mut tx, &user, None).await?;
     ///     sigra.sessions().announce_in(&mut tx, revoked);
     ///     tx.commit().await
     /// }

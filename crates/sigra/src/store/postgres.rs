@@ -55,6 +55,14 @@ impl Dialect for Postgres {
         Self::bind_tokens(query, tokens)
     }
 
+    fn lookup_sessions(_: usize) -> String {
+        "unnest($1::bytea[], $2::bytea[]) AS asked (token, series) CROSS JOIN".to_owned()
+    }
+
+    fn bind_sessions(query: SqlxQuery<Self>, tokens: &[TokenHash], series: &[TokenHash]) -> SqlxQuery<Self> {
+        Self::bind_tokens(Self::bind_tokens(query, tokens), series)
+    }
+
     fn rows_affected(result: &PgQueryResult) -> u64 {
         result.rows_affected()
     }

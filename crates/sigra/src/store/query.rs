@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    base::token::TokenHash,
+    base::token::{SessionHashes, TokenHash},
     model::{
         database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
         window::Window,
@@ -17,6 +17,8 @@ pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
 /// Creates a statement, which the database prepares once for each connection.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
+    #[cfg(all(test, feature = "sqlite"))]
+    tests::STATEMENTS.set(tests::STATEMENTS.get() + 1);
     Query(sqlx::query(text))
 }
 
@@ -47,6 +49,12 @@ impl<DB: Dialect> Query<DB> {
     /// Adds the hashes of a [lookup](Dialect::lookup).
     pub fn bind_lookup(self, tokens: &[TokenHash]) -> Self {
         Self(DB::bind_lookup(self.0, tokens))
+    }
+
+    /// Adds the hashes of a [lookup of sessions](Dialect::lookup_sessions).
+    pub fn bind_sessions(self, tokens: &[SessionHashes]) -> Self {
+        let (tokens, series): (Vec<_>, Vec<_>) = tokens.iter().map(|hashes| (hashes.token, hashes.series)).unzip();
+        Self(DB::bind_sessions(self.0, &tokens, &series))
     }
 
     /// Runs the statement, and returns the number of rows that it changed.
@@ -141,5 +149,15 @@ impl<'r, R: Row<Database: Dialect>> InOrder<'r, R> {
     /// Returns the time in the next column, or `None` if it is null.
     pub fn optional_time(&mut self) -> sqlx::Result<Option<OffsetDateTime>> {
         Ok(self.value::<Option<Time>>()?.map(|Time(at)| at))
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How many statements this thread has created.
+        pub static STATEMENTS: Cell<usize> = const { Cell::new(0) };
     }
 }

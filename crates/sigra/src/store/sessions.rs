@@ -1,6 +1,6 @@
 //! Sessions: the rows of `users_tokens` whose context is `session`.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{collections::HashMap, marker::PhantomData};
 
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
@@ -40,7 +40,7 @@ const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.i
 /// statements is built once.
 pub(crate) struct FindByToken<U> {
     current: Batch,
-    in_reissue: Arc<str>,
+    in_reissue: Batch,
     user: PhantomData<fn() -> U>,
 }
 
@@ -57,57 +57,82 @@ impl<U: AuthUser> Lookup<U> for FindByToken<U> {
                  WHERE t.context = 'session' AND t.token {matches}"
             )
         });
-        let in_reissue = format!(
-            "SELECT {COLUMNS}, (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
-                 CASE WHEN t.previous_token = $1 THEN t.previous_until END AS sigra_previous_until, u.*
-             FROM users_tokens t JOIN {users} u ON u.id = t.user_id
-             WHERE t.context = 'session' AND (t.series = $2 OR t.previous_token = $1)
-             ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, sigra_previous_until DESC NULLS LAST
-             LIMIT 1",
-            users = U::TABLE,
-        );
-        Self { current, in_reissue: in_reissue.into(), user: PhantomData }
+        let in_reissue = Batch::of_sessions::<U::Database>(max, |asked| {
+            let select = format!(
+                "SELECT {COLUMNS}, asked.token AS sigra_asked, (t.token = asked.token) AS sigra_is_current,
+                     (t.next_token = asked.token) AS sigra_is_next,
+                     CASE WHEN t.previous_token = asked.token THEN t.previous_until END AS sigra_previous_until, u.*
+                 FROM {asked} users_tokens t JOIN {users} u ON u.id = t.user_id"
+            );
+            // Many logins can have replaced one token, so the subquery returns only one of their sessions. It has no
+            // condition on the context: SQLite would search all sessions by that, instead of by the token.
+            format!(
+                "{select} WHERE t.context = 'session' AND t.series = asked.series
+                 UNION ALL
+                 {select} WHERE t.context = 'session' AND t.id = (
+                     SELECT s.id FROM users_tokens s WHERE s.previous_token = asked.token
+                     ORDER BY s.previous_until DESC NULLS LAST LIMIT 1)"
+            )
+        });
+        Self { current, in_reissue, user: PhantomData }
     }
 
-    /// Finds the session that each token belongs to, and its user, in one query if all tokens are current. A row that
-    /// can't be read is an error only for its own token.
+    /// Finds the session that each token belongs to, and its user, in one query if all tokens are current, and otherwise
+    /// in two. A row that can't be read is an error only for its own token.
     async fn find(&self, conn: &mut Connection<U>, tokens: &[SessionHashes]) -> Answers<Found<U>> {
         let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
         let current = tokens.iter().map(|token| token.token).collect();
         for row in self.current.rows::<U::Database>(conn, current).await? {
             let Ok(token) = row.value::<&[u8]>("sigra_token") else { continue };
-            let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.token.as_bytes() == token);
-            let mut asked = asked.map(|(_, answer)| answer);
-            let Some(first) = asked.next() else { continue };
-            let session = found(&row, Standing::Current);
-            for again in asked {
-                *again = session
-                    .as_ref()
-                    .map_or_else(|_| found(&row, Standing::Current), |found| Ok(found.clone()))
-                    .map(Some);
-            }
-            *first = session.map(Some);
+            answer(tokens, &mut sessions, token, || found(&row, Standing::Current));
         }
-        for (token, session) in tokens.iter().zip(&mut sessions).filter(|(_, found)| matches!(found, Ok(None))) {
-            *session = self.find_in_reissue(conn, *token).await?.transpose();
+        // The others belong to no session, are being issued, or were replaced.
+        let others = tokens.iter().zip(&sessions).filter(|(_, found)| matches!(found, Ok(None)));
+        let others: Vec<SessionHashes> = others.map(|(token, _)| *token).collect();
+        if !others.is_empty() {
+            let rows = self.in_reissue.rows_of_sessions::<U::Database>(conn, others).await?;
+            for (token, row) in best_of(&rows) {
+                answer(tokens, &mut sessions, token, || found(row, read(row, standing_in_reissue::<U>)?));
+            }
         }
         Ok(sessions)
     }
 }
 
-impl<U: AuthUser> FindByToken<U> {
-    /// Runs only if a token is the current one of no session: it is being issued, or was replaced. It also checks for a
-    /// current token again, because the next token may have become current in between.
-    async fn find_in_reissue(
-        &self,
-        conn: &mut Connection<U>,
-        token: SessionHashes,
-    ) -> sqlx::Result<Option<sqlx::Result<Found<U>>>> {
-        let find = query::<U::Database>(AssertSqlSafe(self.in_reissue.clone()));
-        let find = find.bind(token.token.as_bytes()).bind(token.series.as_bytes());
-        let row = find.fetch_optional(conn).await?;
-        Ok(row.map(|row| found(&row, read(&row, standing_in_reissue::<U>)?)))
+/// Answers all lookups of a token.
+fn answer<U: AuthUser>(
+    tokens: &[SessionHashes],
+    sessions: &mut [sqlx::Result<Option<Found<U>>>],
+    token: &[u8],
+    found: impl Fn() -> sqlx::Result<Found<U>>,
+) {
+    let asked = tokens.iter().zip(sessions).filter(|(asked, _)| asked.token.as_bytes() == token);
+    let mut asked = asked.map(|(_, answer)| answer);
+    let Some(first) = asked.next() else { return };
+    let session = found();
+    for again in asked {
+        *again = session.as_ref().map_or_else(|_| found(), |found| Ok(found.clone())).map(Some);
     }
+    *first = session.map(Some);
+}
+
+/// Returns the row that decides about each token: of the session whose current token it is, because the next token may
+/// have become current since the first query, whose next token it is, or whose previous one it was the longest.
+fn best_of<R: sqlx::Row<Database: Dialect>>(rows: &[R]) -> HashMap<&[u8], &R> {
+    let rank = |row: &R| {
+        let is = |column| matches!(row.value::<Option<bool>>(column), Ok(Some(true)));
+        let until = row.optional_time("sigra_previous_until").ok().flatten();
+        (is("sigra_is_current"), is("sigra_is_next"), until)
+    };
+    let mut best = HashMap::new();
+    for row in rows {
+        let Ok(token) = row.value::<&[u8]>("sigra_asked") else { continue };
+        let known = best.entry(token).or_insert(row);
+        if rank(row) > rank(known) {
+            *known = row;
+        }
+    }
+    best
 }
 
 fn standing_in_reissue<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Standing> {
@@ -182,15 +207,20 @@ pub(crate) async fn list<U: AuthUser>(
     opened: Window,
     limit: i64,
 ) -> sqlx::Result<Vec<SessionRow>> {
-    let list = format!(
-        "SELECT {COLUMNS} FROM users_tokens t
-         WHERE t.context = 'session' AND t.user_id = $1 AND NOT t.mfa_pending
-           AND t.inserted_at > $2 AND t.inserted_at <= $3
-         ORDER BY t.last_used_at DESC, t.id DESC LIMIT $4"
-    );
-    let list = query::<U::Database>(AssertSqlSafe(list)).bind(user.clone());
+    let list = query::<U::Database>(AssertSqlSafe(list_statement())).bind(user.clone());
     let list = list.bind(Time(opened.after)).bind(Time(opened.until)).bind(limit);
     Ok(readable(&list.fetch_all(conn).await?, "sigra_id", session_row::<U>))
+}
+
+/// The time has no index in an expression. Otherwise, SQLite would search all sessions by it, instead of the user's.
+fn list_statement() -> String {
+    const OPENED_AT: &str = "coalesce(t.inserted_at, t.issued_at)";
+    format!(
+        "SELECT {COLUMNS} FROM users_tokens t
+         WHERE t.context = 'session' AND t.user_id = $1 AND NOT t.mfa_pending
+           AND {OPENED_AT} > $2 AND {OPENED_AT} <= $3
+         ORDER BY t.last_used_at DESC, t.id DESC LIMIT $4"
+    )
 }
 
 /// Inserts a session. Returns `None` if the user was deleted or their password has changed.
@@ -410,7 +440,10 @@ mod tests {
     use sqlx::{Row as _, SqlitePool};
 
     use super::*;
-    use crate::store::schema;
+    use crate::{
+        base::token::SessionToken,
+        store::{query::tests::STATEMENTS, schema, users::lock_owners_statement},
+    };
 
     #[derive(Clone, sqlx::FromRow)]
     struct User {
@@ -435,12 +468,66 @@ mod tests {
         plan.iter().map(|row| row.get(column)).collect()
     }
 
-    #[tokio::test]
-    async fn on_sqlite_a_lookup_seeks_each_token_in_the_index_without_a_temporary_table() {
+    async fn database() -> sqlx::pool::PoolConnection<sqlx::Sqlite> {
         let pool = SqlitePool::connect("sqlite::memory:").await.expect("a database");
         let mut conn = pool.acquire().await.expect("a connection");
         sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY)").execute(&mut *conn).await.expect("a table");
         sqlx::raw_sql(schema::SQLITE).execute(&mut *conn).await.expect("tables");
+        conn
+    }
+
+    /// Every visitor with an old cookie presents one.
+    #[tokio::test]
+    async fn any_number_of_dead_tokens_takes_two_statements() {
+        let mut conn = database().await;
+        let find = FindByToken::<User>::new(64);
+        let dead: Vec<SessionHashes> =
+            (0..64).map(|_| SessionToken::generate().expect("randomness").hashes()).collect();
+        for tokens in [dead.clone(), vec![dead[0]; 64], vec![dead[0]]] {
+            STATEMENTS.set(0);
+            let found = find.find(&mut conn, &tokens).await.expect("answers");
+            assert!(found.len() == tokens.len() && found.iter().all(|found| matches!(found, Ok(None))));
+            assert_eq!(STATEMENTS.get(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn on_sqlite_a_lookup_of_replaced_tokens_seeks_each_in_the_indexes() {
+        let mut conn = database().await;
+        for statement in FindByToken::<User>::new(64).in_reissue.statements {
+            let plan = explained(&mut conn, "detail", format!("EXPLAIN QUERY PLAN {statement}")).await;
+            for seek in [
+                "SEARCH t USING INDEX users_tokens_series (series=?)",
+                "SEARCH t USING INDEX sqlite_autoindex_users_tokens_1 (id=?)",
+                "SEARCH s USING INDEX users_tokens_previous_token (previous_token=?)",
+            ] {
+                assert!(plan.iter().any(|step| step == seek), "{seek}: {plan:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn on_sqlite_no_statement_searches_the_sessions_of_all_users() {
+        let mut conn = database().await;
+        for (statement, seeks) in [
+            (list_statement(), &["SEARCH t USING INDEX users_tokens_user_id_context (user_id=? AND context=?)"][..]),
+            (
+                lock_owners_statement::<User>(),
+                &[
+                    "SEARCH t USING INDEX users_tokens_series (series=?)",
+                    "SEARCH t USING INDEX sqlite_autoindex_users_tokens_1 (id=?)",
+                ],
+            ),
+        ] {
+            let plan = explained(&mut conn, "detail", format!("EXPLAIN QUERY PLAN {statement}")).await;
+            assert!(seeks.iter().all(|seek| plan.iter().any(|step| step == seek)), "{plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("(context=?")), "{plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn on_sqlite_a_lookup_seeks_each_token_in_the_index_without_a_temporary_table() {
+        let mut conn = database().await;
         let statements = FindByToken::<User>::new(64).current.statements;
         assert_eq!(statements.len(), 7, "for 1, 2, 4, ... 64 tokens");
         for statement in statements {

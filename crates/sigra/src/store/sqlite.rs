@@ -76,6 +76,18 @@ impl Dialect for Sqlite {
         query.bind(tokens.iter().flat_map(TokenHash::as_bytes).copied().collect::<Vec<u8>>())
     }
 
+    fn lookup_sessions(places: usize) -> String {
+        let hash = |n: usize| format!("substr($1, {}, {HASH})", n * HASH + 1);
+        let hashes: Vec<String> = (0..places).map(|n| format!("({}, {})", hash(2 * n), hash(2 * n + 1))).collect();
+        let hashes = hashes.join(", ");
+        format!("(SELECT column1 AS token, column2 AS series FROM (VALUES {hashes})) asked CROSS JOIN")
+    }
+
+    fn bind_sessions(query: SqlxQuery<Self>, tokens: &[TokenHash], series: &[TokenHash]) -> SqlxQuery<Self> {
+        let hashes: Vec<TokenHash> = tokens.iter().zip(series).flat_map(|(token, series)| [*token, *series]).collect();
+        Self::bind_lookup(query, &hashes)
+    }
+
     fn rows_affected(result: &SqliteQueryResult) -> u64 {
         result.rows_affected()
     }

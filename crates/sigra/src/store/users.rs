@@ -102,19 +102,23 @@ pub(crate) async fn lock_owners<U: AuthUser>(
     session: Option<SessionId>,
     user: Option<&U::Id>,
 ) -> sqlx::Result<()> {
-    let lock = format!(
+    let series: Vec<TokenHash> = tokens.iter().map(|token| token.series).collect();
+    let lock = query::<U::Database>(AssertSqlSafe(lock_owners_statement::<U>())).bind_tokens(&series);
+    lock.bind(user.cloned()).bind(session).fetch_all(conn).await.map(drop)
+}
+
+/// Only sessions have a series, so there is no condition on the context: SQLite would search all sessions by that.
+pub(super) fn lock_owners_statement<U: AuthUser>() -> String {
+    format!(
         "SELECT 1 FROM {users} u
          WHERE u.id = $2 OR u.id IN (
-             SELECT t.user_id FROM users_tokens t
-             WHERE t.context = 'session' AND (t.series {in_list} OR t.id = $3))
+             SELECT t.user_id FROM users_tokens t WHERE t.series {in_list}
+             UNION ALL SELECT t.user_id FROM users_tokens t WHERE t.id = $3)
          ORDER BY u.id {lock_users}",
         users = U::TABLE,
         in_list = U::Database::IN_LIST,
         lock_users = U::Database::LOCK_USERS,
-    );
-    let series: Vec<TokenHash> = tokens.iter().map(|token| token.series).collect();
-    let lock = query::<U::Database>(AssertSqlSafe(lock)).bind_tokens(&series).bind(user.cloned()).bind(session);
-    lock.fetch_all(conn).await.map(drop)
+    )
 }
 
 /// Locks two users, in the order of their IDs.

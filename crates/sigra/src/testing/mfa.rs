@@ -7,7 +7,7 @@ use crate::{
     base::{error::Error, token::BrowserToken},
     browser::{
         browser_tokens::TrustTokens,
-        cookies::{RequestCookies, SetCookies},
+        cookies::{IndexedCookies, SetCookies},
     },
     mfa::{backup_codes::BackupCodes, totp::TotpSecret},
     model::{
@@ -59,7 +59,7 @@ impl<U: AuthUser> Sigra<U> {
         let (token, _) = self.open_session(new).await?;
         let mut headers = HeaderMap::new();
         self.parts.cookies.set_key(
-            &mut SetCookies { headers: &mut headers, request: &RequestCookies::default() },
+            &mut SetCookies { headers: &mut headers, request: &IndexedCookies::default() },
             token.cookie_session_id(),
             &token,
         );
@@ -79,7 +79,7 @@ impl<U: AuthUser> Sigra<U> {
         tokens.put(token, None);
         self.parts
             .cookies
-            .set_mfa_trust(&mut SetCookies { headers: &mut headers, request: &RequestCookies::default() }, &tokens);
+            .set_mfa_trust(&mut SetCookies { headers: &mut headers, request: &IndexedCookies::default() }, &tokens);
         browser.store_headers(headers);
         Ok(())
     }

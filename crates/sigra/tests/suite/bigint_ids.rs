@@ -13,7 +13,7 @@ use sigra::{
     testing::{TestClient, VALID_PASSWORD, assert_redirected_to, assert_status},
 };
 
-use crate::database::{Database, TestDatabase};
+use crate::database::{Database, FOREIGN_KEYS_OFF, TestDatabase};
 
 #[derive(Clone, sqlx::FromRow)]
 pub struct User {
@@ -99,4 +99,31 @@ async fn users_with_bigint_ids_can_log_in_and_out() {
     assert_eq!(sigra.sessions().list(&GRACE).await.unwrap().len(), 1);
     assert_eq!(sigra.delete_all_sessions(&GRACE).await.unwrap(), 1);
     assert_redirected_to(&graces.get("/me").await, "/users/log-in");
+}
+
+/// SQLite gives the ID of the last user, once deleted, to the next one, unless the column is `AUTOINCREMENT`. Where foreign
+/// keys are off, as in the program `sqlite3`, deleting the user deletes none of their rows.
+#[tokio::test]
+async fn invariant_17_a_user_with_the_id_of_one_who_was_deleted_by_hand_inherits_no_access() {
+    let database = TestDatabase::with_bigints().await;
+    let pool = database.connect().await;
+    let config = Config::new("app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+    let sigra: Sigra<User> = Sigra::new(config, pool.clone()).unwrap();
+    let register = async |email: &str| {
+        let hash = sigra.hash_password(&Password::new(VALID_PASSWORD)).await.unwrap();
+        let insert = sqlx::query("INSERT INTO users (id, email, hashed_password) VALUES (57, $1, $2)");
+        insert.bind(email).bind(hash).execute(&pool).await.unwrap();
+    };
+    register("spammer@example.com").await;
+    let browser = TestClient::new(app(sigra.clone()));
+    assert_eq!(post_log_in(&browser, 57, VALID_PASSWORD).await, 204);
+    assert_eq!(browser.get("/me").await.text(), "57 spammer@example.com");
+
+    let mut by_hand = pool.acquire().await.unwrap().detach();
+    sqlx::raw_sql(FOREIGN_KEYS_OFF).execute(&mut by_hand).await.unwrap();
+    sqlx::raw_sql("DELETE FROM users WHERE id = 57").execute(&mut by_hand).await.unwrap();
+    register("ada@example.com").await;
+    sigra.catch_up().await;
+    assert_redirected_to(&browser.get("/me").await, "/users/log-in");
+    assert!(sigra.sessions().list(&57).await.unwrap().is_empty());
 }

@@ -22,7 +22,10 @@ use sigra::{
     },
 };
 
-use super::host::{App, DAY, Host, KEY, MINUTE, SECOND, User, secret, token, who};
+use super::{
+    host::{App, DAY, Host, KEY, MINUTE, SECOND, User, secret, token, who},
+    second_factor::code_of,
+};
 
 const BOUND: &str = "__Host-_my_app_binding";
 const REGISTER: &str = "/users/session/binding";
@@ -781,6 +784,66 @@ async fn a_token_or_a_live_connection_of_a_user_who_must_be_bound_is_no_way_arou
     assert!(host.sigra().fetch_session(&token).await.unwrap().is_none());
     let ended = tokio::time::timeout(SECOND * 10, connection).await.expect("it ends").unwrap();
     assert_eq!(ended, "ended");
+}
+
+#[tokio::test]
+async fn a_user_who_must_be_bound_can_log_in_from_a_trusted_browser() {
+    let host = host().await;
+    let ((user, _), browser) = (host.mfa_fixture().await, host.client().device_bound(host.clock()));
+    require_binding(&host, &user).await;
+    host.post_log_in(&browser, &user, false).await;
+    let form = [("code", &*host.totp_code(&user).await), ("trust_browser", "true")];
+    assert_status(&browser.post("/mfa-challenge", &form).await, StatusCode::OK);
+    assert_eq!(browser.bound_sessions().len(), 1);
+    browser.post("/log-out", &[]).await;
+
+    host.clock().advance(DAY);
+    host.post_log_in(&browser, &user, false).await;
+    assert_eq!(who(&browser).await, user.email, "without a second factor");
+    host.clock().advance(DAY);
+    assert_eq!(who(&browser).await, user.email, "the session is bound");
+
+    let copy = host.client();
+    browser
+        .cookies()
+        .iter()
+        .filter(|(name, _)| name.contains("trust"))
+        .for_each(|(name, value)| copy.set_cookie(name, value));
+    host.post_log_in(&copy, &user, false).await;
+    host.clock().advance(MINUTE * 5 - SECOND);
+    assert_eq!(who(&copy).await, user.email);
+    host.clock().advance(SECOND);
+    assert_eq!(who(&copy).await, "anonymous", "it is not bound, and was not in time");
+}
+
+#[tokio::test]
+async fn a_user_who_must_be_bound_has_all_the_time_of_the_challenge_for_a_second_factor() {
+    let host = host().await;
+    let ((user, _), browser) = (host.mfa_fixture().await, host.client().device_bound(host.clock()));
+    require_binding(&host, &user).await;
+    host.post_log_in(&browser, &user, false).await;
+    host.clock().advance(MINUTE * 9);
+    assert_eq!(browser.get("/mfa-challenge").await.text(), user.email);
+    let code = host.totp_code(&user).await;
+    assert_status(&browser.post("/mfa-challenge", &[("code", &code)]).await, StatusCode::OK);
+    assert_eq!((who(&browser).await, browser.bound_sessions().len()), (user.email.clone(), 1));
+}
+
+#[tokio::test]
+async fn a_user_who_must_be_bound_sets_up_a_required_second_factor_first() {
+    let host = host().await;
+    let (user, browser) = (host.registered_fixture().await, host.client().device_bound(host.clock()));
+    require_binding(&host, &user).await;
+    host.execute("UPDATE users SET admin = true").await;
+    host.post_log_in(&browser, &user, false).await;
+    host.clock().advance(MINUTE * 6);
+    let secret = browser.get("/mfa").await.text();
+    host.clock().advance(MINUTE * 6);
+    let code = code_of(&secret, &host);
+    assert_status(&browser.post("/mfa", &[("code", &code)]).await, StatusCode::OK);
+    assert_eq!((who(&browser).await, browser.bound_sessions().len()), (user.email.clone(), 1));
+    host.clock().advance(DAY);
+    assert_eq!(who(&browser).await, user.email);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn enroll(host: &Host, browser: &TestClient) -> String {
 }
 
 /// Returns the code that an app with this key shows.
-fn code_of(manual_key: &str, host: &Host) -> String {
+pub fn code_of(manual_key: &str, host: &Host) -> String {
     let secret = totp_rs::Secret::try_from_base32(manual_key.replace(' ', "")).expect("a key");
     let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
     totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string()

@@ -537,6 +537,26 @@ async fn invariant_17_a_suspended_user_is_logged_out_everywhere_at_the_next_requ
 }
 
 #[tokio::test]
+async fn invariant_17_no_login_succeeds_for_a_suspended_user() {
+    let host = Host::new().await;
+    let (user, browser) = (host.registered_fixture().await, host.client());
+    host.execute("UPDATE users SET suspended = true").await;
+    let response = host.post_log_in(&browser, &user, true).await;
+    assert_status(&response, StatusCode::UNAUTHORIZED);
+    assert_sets_no_cookie(&response);
+    assert_eq!(browser.get("/flash").await.text(), "");
+
+    // It was read before the suspension.
+    assert!(!user.suspended);
+    let created = host.sigra().create_session(&user, RememberMe::No, &sigra::Client::default()).await;
+    assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
+    assert_eq!(host.rows().await, 0);
+    host.execute("UPDATE users SET suspended = false").await;
+    assert_redirected_to(&host.post_log_in(&browser, &user, true).await, "/");
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
 async fn invariant_17_deleting_a_user_deletes_their_sessions() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;

@@ -84,6 +84,9 @@ async fn a_server_whose_clock_is_a_year_ahead_purges_nothing_early() {
     let (user, browser) = host.authenticated_fixture().await;
     let token = link(&host, &user, Context::ResetPassword).await;
     assert_eq!(ahead.sigra.housekeeping().purge_expired().await.unwrap(), 0);
+    let there = ahead.take_over(&browser);
+    assert_eq!(who(&there).await, "anonymous", "by this clock, the session has expired");
+    assert_eq!(there.cookie(KEY), browser.cookie(KEY), "the clock may be the wrong one");
     assert_eq!(who(&browser).await, user.email);
     assert!(is_valid(&host, &token, Context::ResetPassword).await);
 }

@@ -4,7 +4,8 @@
 use sigra::device_bound::Watch;
 // </device_bound>
 use sigra::{
-    Client, HashedPassword, Password, Sigra, Verification, audit::Audit, limits::Limit, mail::Mailer, telemetry,
+    AuthUser, Client, HashedPassword, Password, Sigra, Verification, audit::Audit, limits::Limit, mail::Mailer,
+    telemetry,
 };
 use url::Url;
 
@@ -79,21 +80,26 @@ impl Accounts {
         self.check_password_of(user, password, client).await
     }
 
-    /// Returns the user if there is one and the password is theirs.
+    /// Returns the user if there is one, the password is theirs, and they can be logged in.
     pub(super) async fn check_password_of(
         &self,
         user: Option<User>,
         password: &Password,
         client: &Client,
     ) -> Result<Option<User>, sigra::Error> {
-        match self.sigra.verify_password(user.as_ref(), password).await? {
-            Verification::Invalid => {
-                let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);
+        let id = user.as_ref().map(|user| user.id);
+        let verification = self.sigra.verify_password(user.as_ref(), password).await?;
+        // A suspended user gets the same response as for a wrong password.
+        match (verification, user.filter(AuthUser::is_active)) {
+            (Verification::Valid, Some(user)) => Ok(Some(user)),
+            (Verification::Outdated(rehashed), Some(user)) => {
+                self.replace_password_hash(user, rehashed, password).await
+            }
+            _ => {
+                let audit = Audit::new(telemetry::LOGIN_FAILURE).of(id).from(client);
                 self.sigra.audit().record_repeatable_in(&mut *self.pool.acquire().await?, &audit).await?;
                 Ok(None)
             }
-            Verification::Valid => Ok(user),
-            Verification::Outdated(rehashed) => self.replace_password_hash(user, rehashed, password).await,
         }
     }
 
@@ -116,11 +122,10 @@ impl Accounts {
     /// hash: a concurrent login may have replaced it, or the user may have changed the password.
     async fn replace_password_hash(
         &self,
-        user: Option<User>,
+        user: User,
         rehashed: HashedPassword,
         password: &Password,
     ) -> Result<Option<User>, sigra::Error> {
-        let Some(user) = user else { return Ok(None) };
         let updated = sqlx::query_as(
             "UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3 AND hashed_password = $4 RETURNING *",
         )
