@@ -47,6 +47,8 @@ enum Refusal {
     Signature,
     /// The session is bound already.
     Bound,
+    /// The request was sent to another host than that of the origin.
+    Host,
 }
 
 impl Refusal {
@@ -60,6 +62,7 @@ impl Refusal {
             Self::Used => "used",
             Self::Signature => "signature",
             Self::Bound => "bound_already",
+            Self::Host => "host",
         }
     }
 
@@ -107,6 +110,9 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     ) -> Result<BindingResponse, Error> {
         let (sigra, id) = (self.sigra, scope.session().id);
         let Some(settings) = &sigra.parts.config.device_bound else { return Ok(BindingResponse::Refused) };
+        if !session.can_bind() {
+            return Ok(refuse(id, Purpose::Registration, Refusal::Host));
+        }
         let key = match self.key_to_register(scope.session(), settings, headers) {
             Ok(key) => key,
             Err(reason) => return Ok(refuse(id, Purpose::Registration, reason)),

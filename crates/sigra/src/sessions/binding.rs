@@ -156,10 +156,11 @@ impl<U: AuthUser> Sigra<U> {
         reaction.as_ref().and_then(Weak::upgrade)
     }
 
-    /// Offers to bind a session to the browser that a login has opened it in.
+    /// Offers to bind a session to the browser that a login has opened it in. Not at another host than that of the origin:
+    /// browsers wouldn't renew the bound cookie there.
     pub(crate) fn offer_binding(&self, session: &CookieSession, row: &SessionRow) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
-        if row.binding.is_some() || row.mfa_pending {
+        if row.binding.is_some() || row.mfa_pending || !session.can_bind() {
             return;
         }
         self.parts.bindings.begin(row.id, self.parts.config.clock.now_ms());
@@ -172,6 +173,7 @@ impl<U: AuthUser> Sigra<U> {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
         let row = scope.session();
         if row.binding.is_none()
+            && session.can_bind()
             && self.parts.bindings.has_offers()
             && scope.clearance() == Clearance::Full
             && self.parts.bindings.is_due(row.id, self.parts.config.clock.now_ms())

@@ -172,6 +172,36 @@ async fn without_https_or_the_setting_nothing_is_offered() {
     assert!(config.check().unwrap_err().to_string().contains("begins with `/`"));
 }
 
+/// Browsers renew the bound cookie only for requests to the origin. A session that is bound elsewhere would end after the
+/// life of one bound cookie.
+#[tokio::test]
+async fn a_login_at_another_host_than_that_of_the_origin_is_not_offered_to_be_bound() {
+    let elsewhere = |host: &Host| host.client().origin("https://api.localhost");
+    let host = host().await;
+    let (user, browser) = (host.registered_fixture().await, elsewhere(&host));
+    let response = host.post_log_in(&browser, &user, false).await;
+    assert_eq!(response.header("secure-session-registration"), None);
+    host.clock().advance(SECOND * 11);
+    assert_eq!(browser.get("/maybe").await.header("secure-session-registration"), None);
+    let response = browser.post("/confirm", &[]).await;
+    assert_eq!(response.header("secure-session-registration"), None);
+    host.clock().advance(TTL);
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(audited(&host, &user).await, 0);
+
+    let (user, browser, response) = offered(&host).await;
+    host.clock().advance(SECOND * 11);
+    let elsewhere = |path: &str| Request::post(path).header("host", "api.localhost:443");
+    let again = browser.send(elsewhere("/maybe").method("GET").body(Body::empty()).unwrap()).await;
+    assert_eq!(again.header("secure-session-registration"), None);
+    let jwt = DeviceKey::generate().registration(&challenge(&response));
+    let registration = elsewhere(REGISTER).header("secure-session-response", &jwt).body(Body::empty());
+    let refused = browser.send_without_storing(registration.unwrap()).await;
+    assert_refused(&refused, StatusCode::BAD_REQUEST, "binding_refused");
+    assert!(!is_bound(&host, &user).await);
+    assert_status(&post_registration(&browser, &jwt).await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn an_offer_that_is_not_taken_is_repeated_at_most_five_times_in_five_minutes() {
     let host = host().await;
