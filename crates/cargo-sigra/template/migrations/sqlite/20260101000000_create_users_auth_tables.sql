@@ -49,6 +49,7 @@ CREATE TABLE users_tokens (
     session_id       BLOB, -- the last session that was opened in a trusted browser
     binding_key      BLOB    CHECK (length(binding_key) = 33), -- the device's key: a compressed point of P-256
     bound_at         INTEGER, -- when the session was bound to the device
+    confirmed_at     INTEGER, -- when the browser of a bound session first presented the bound cookie
     misused_at       INTEGER, -- when a bound session's token was first used without the key
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
