@@ -419,6 +419,11 @@ impl CookieSession {
         self.state().is_new_browser
     }
 
+    /// Notes that the browser is new to the user who logs in.
+    pub(crate) fn note_new_browser(&self) {
+        self.state().is_new_browser = true;
+    }
+
     /// Returns the tokens that the browser is known by, one for each user.
     pub(crate) fn known_tokens(&self) -> KnownTokens {
         let state = self.state();
@@ -430,9 +435,7 @@ impl CookieSession {
     pub(crate) fn keep_new_known_token(&self, token: BrowserToken) {
         let mut tokens = self.known_tokens();
         tokens.put(token, None);
-        let mut state = self.state();
-        state.device_write = Some(tokens);
-        state.is_new_browser = true;
+        self.state().device_write = Some(tokens);
     }
 
     /// Extends the lifetime of the tokens that the browser is known by.
