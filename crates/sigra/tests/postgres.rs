@@ -12,6 +12,8 @@
 
 #[path = "postgres/deadlocks.rs"]
 mod deadlocks;
+#[path = "postgres/locks.rs"]
+mod locks;
 mod suite;
 
 mod database {

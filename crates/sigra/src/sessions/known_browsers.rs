@@ -93,12 +93,14 @@ impl<U: AuthUser> KnownBrowsers<'_, U> {
     }
 
     /// Forgets all known browsers of a user, in the host's own transaction, and returns how many there were: when you
-    /// log a user out everywhere, for example. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
+    /// log a user out everywhere, for example. The user's row is locked, so a concurrent login happens entirely before or
+    /// after it. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
         Ok(store::browsers::delete::<U>(conn, BrowserKind::Known, user, None).await?)
     }
 }
