@@ -51,6 +51,7 @@ CREATE TABLE users_passkeys (
     credential_id BLOB    NOT NULL UNIQUE,
     user_handle   BLOB    NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    TEXT    NOT NULL, -- the public key and its counter, as JSON
+    discoverable  INTEGER CHECK (discoverable IN (0, 1)), -- whether it can log in; NULL: the browser didn't say
     name          TEXT    NOT NULL,
     last_used_at  INTEGER NOT NULL,
     inserted_at   INTEGER NOT NULL
