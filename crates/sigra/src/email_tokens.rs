@@ -125,7 +125,9 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(found.filter(|sent| sent.user.is_active()).into())
     }
 
-    /// Deletes the tokens of one context that were sent to a user, such as before a newer one is sent.
+    /// Deletes the tokens of one context that were sent to a user, such as before a newer one is sent. Don't delete those of
+    /// [`Context::Recovery`] because of what somebody in the account does: that may be the thief whom the user locks out
+    /// with them.
     ///
     /// # Errors
     ///

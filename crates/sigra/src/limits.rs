@@ -19,7 +19,7 @@
 use std::{fmt::Display, time::Duration};
 
 use crate::{
-    base::{error::Error, telemetry},
+    base::{clock::millis, error::Error, telemetry},
     browser::cookie_session::CookieSession,
     in_process::addresses::Addresses,
     model::{
@@ -284,7 +284,7 @@ impl<U: AuthUser> Limits<'_, U> {
     async fn attempt(self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
         let now = self.sigra.parts.config.clock.server_time();
         let Err(mut left) = store::attempts::count::<U::Database>(conn, key, &limit, now).await? else { return Ok(()) };
-        let longest = i64::try_from((limit.max_delay + CLOCK_SKEW).as_millis()).unwrap_or(i64::MAX / 4);
+        let longest = millis(limit.max_delay.saturating_add(CLOCK_SKEW));
         if left > longest
             && store::attempts::forget_those_of_a_wrong_clock::<U::Database>(conn, key, longest, now).await?
         {

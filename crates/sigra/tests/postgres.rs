@@ -15,6 +15,8 @@ mod deadlocks;
 #[cfg(feature = "legacy-hashes")]
 #[path = "postgres/imports.rs"]
 mod imports;
+#[path = "postgres/locks.rs"]
+mod locks;
 mod suite;
 
 mod database {

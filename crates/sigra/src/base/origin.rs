@@ -72,10 +72,9 @@ impl OwnOrigins {
             // Without an authority, it is a path on this host (RFC 9110 section 10.1.3).
             return referer.authority().is_none();
         };
-        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-        let own = uri.authority().map(|own| own.as_str().as_bytes()).or(host);
         let origin = format!("{scheme}://{authority}");
-        own.is_some_and(|own| own.eq_ignore_ascii_case(authority.as_str().as_bytes())) || self.trusted.contains(&origin)
+        own_authority(uri, headers).is_some_and(|own| own.eq_ignore_ascii_case(authority.as_str().as_bytes()))
+            || self.trusted.contains(&origin)
     }
 
     fn is_same_origin(&self, uri: &Uri, headers: &HeaderMap) -> bool {
@@ -93,6 +92,12 @@ impl OwnOrigins {
         let Poll::Ready(Ok(response)) = judged.poll(&mut Context::from_waker(Waker::noop())) else { return false };
         response.extensions().get::<ProtectionError>().is_none()
     }
+}
+
+/// Returns the host and the port that a request was sent to. HTTP/2 has them in the URI, HTTP/1.1 in the header `Host`.
+pub(crate) fn own_authority<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r [u8]> {
+    let in_header = || headers.get(header::HOST).map(HeaderValue::as_bytes);
+    uri.authority().map(|authority| authority.as_str().as_bytes()).or_else(in_header)
 }
 
 /// Returns whether an origin is that of an app's web view, such as `capacitor://localhost`. No site has such a scheme.

@@ -95,6 +95,9 @@ struct Inner {
     /// Whether the browser doesn't renew the bound cookie before a request to this path.
     #[cfg(feature = "device-bound")]
     is_excluded: AtomicBool,
+    /// Whether the request was sent to another host than that of the origin, where browsers don't renew the bound cookie.
+    #[cfg(feature = "device-bound")]
+    is_elsewhere: AtomicBool,
     /// Whether the request renews the bound cookie, so that it comes without one.
     #[cfg(feature = "device-bound")]
     renews_binding: AtomicBool,
@@ -166,6 +169,16 @@ impl CookieSession {
         self.0.is_excluded.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that the request was sent to another host than that of the origin.
+    pub(crate) fn note_elsewhere(&self) {
+        self.0.is_elsewhere.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a session can be bound by this request: whether browsers renew the bound cookie at its host.
+    pub(crate) fn can_bind(&self) -> bool {
+        !self.0.is_elsewhere.load(Ordering::Relaxed)
+    }
+
     /// Notes why the browser sends the request without a bound cookie, if it says so.
     pub(crate) fn note_skipped(&self, headers: &HeaderMap) {
         headers.get(SKIPPED).map(|said| self.0.skipped.set(said.clone()));
@@ -213,6 +226,8 @@ impl CookieSession {
             skipped: OnceLock::new(),
             #[cfg(feature = "device-bound")]
             is_excluded: AtomicBool::new(false),
+            #[cfg(feature = "device-bound")]
+            is_elsewhere: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]
             renews_binding: AtomicBool::new(false),
             state: OnceLock::new(),
@@ -404,6 +419,11 @@ impl CookieSession {
         self.state().is_new_browser
     }
 
+    /// Notes that the browser is new to the user who logs in.
+    pub(crate) fn note_new_browser(&self) {
+        self.state().is_new_browser = true;
+    }
+
     /// Returns the tokens that the browser is known by, one for each user.
     pub(crate) fn known_tokens(&self) -> KnownTokens {
         let state = self.state();
@@ -415,9 +435,7 @@ impl CookieSession {
     pub(crate) fn keep_new_known_token(&self, token: BrowserToken) {
         let mut tokens = self.known_tokens();
         tokens.put(token, None);
-        let mut state = self.state();
-        state.device_write = Some(tokens);
-        state.is_new_browser = true;
+        self.state().device_write = Some(tokens);
     }
 
     /// Extends the lifetime of the tokens that the browser is known by.

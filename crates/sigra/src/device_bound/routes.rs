@@ -47,6 +47,8 @@ enum Refusal {
     Signature,
     /// The session is bound already.
     Bound,
+    /// The request was sent to another host than that of the origin.
+    Host,
 }
 
 impl Refusal {
@@ -60,6 +62,7 @@ impl Refusal {
             Self::Used => "used",
             Self::Signature => "signature",
             Self::Bound => "bound_already",
+            Self::Host => "host",
         }
     }
 
@@ -74,7 +77,8 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     /// [path](crate::config::DeviceBound::path) in the settings. The response sets the bound cookie.
     ///
     /// The browser signs the challenge of the offer, which is for this session and expires after two minutes. A session
-    /// is bound once.
+    /// is bound once: until its browser first presents the bound cookie, which may have been lost on the way, only the
+    /// challenge of a newer offer can bind it to another key.
     ///
     /// ```
     /// # use sigra::doctest::User;
@@ -102,17 +106,20 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     ) -> Result<BindingResponse, Error> {
         let (sigra, id) = (self.sigra, scope.session().id);
         let Some(settings) = &sigra.parts.config.device_bound else { return Ok(BindingResponse::Refused) };
-        let key = match self.key_to_register(scope.session(), settings, headers) {
-            Ok(key) => key,
+        if !session.can_bind() {
+            return Ok(refuse(id, Purpose::Registration, Refusal::Host));
+        }
+        let (key, challenge) = match self.key_to_register(scope.session(), settings, headers) {
+            Ok(signed) => signed,
             Err(reason) => return Ok(refuse(id, Purpose::Registration, reason)),
         };
-        let binding = Binding::new(key, sigra.now());
-        let is_bound = transact!(sigra, conn => Ok(store::sessions::bind::<U>(conn, id, &binding).await?))?;
+        let (binding, offered_at) = (Binding::new(key, sigra.now()), challenge.id().issued_at());
+        let is_bound = transact!(sigra, conn => Ok(store::sessions::bind::<U>(conn, id, &binding, offered_at).await?))?;
         if !is_bound {
             return Ok(refuse(id, Purpose::Registration, Refusal::Bound));
         }
         sigra.parts.cache.forget(&id);
-        sigra.parts.bindings.end(id);
+        sigra.parts.bindings.pause(id, sigra.parts.config.clock.now_ms());
         let user_id = scope.user().id();
         tracing::info!(target: "sigra", event = telemetry::BINDING_REGISTERED, user_id = %user_id, session_id = %id);
         Ok(self.renewed(session, id, &key, settings))
@@ -123,11 +130,11 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         session: &SessionRow,
         settings: &DeviceBound,
         headers: &HeaderMap,
-    ) -> Result<BindingKey, Refusal> {
+    ) -> Result<(BindingKey, Challenge), Refusal> {
         let jwt = headers.get(RESPONSE).ok_or(Refusal::Missing)?;
         let signed = self.signed(jwt.as_bytes(), settings)?;
-        self.challenge(&signed, Purpose::Registration, session.id).ok_or(Refusal::Challenge)?;
-        signed.own_key().ok_or(Refusal::Signature)
+        let challenge = self.challenge(&signed, Purpose::Registration, session.id).ok_or(Refusal::Challenge)?;
+        Ok((signed.own_key().ok_or(Refusal::Signature)?, challenge))
     }
 
     /// Renews the bound cookie of a session: the handler of `POST` at the path in the settings, with `/refresh` after it.
@@ -173,6 +180,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
             }
             Err(reason) => return Ok(refuse(id, Purpose::Refresh, reason)),
         }
+        sigra.confirm_binding(&row).await;
         if session.has_token() {
             sigra.note_use(&row).await;
         }

@@ -104,6 +104,13 @@ impl Bindings {
         is_due
     }
 
+    /// Notes that a browser has taken an offer, and that the response is on its way.
+    pub fn pause(&self, session: SessionId, now_ms: i64) {
+        if let Some(offers) = self.offers().get_mut(&session) {
+            offers.next_ms = now_ms.saturating_add(PAUSE);
+        }
+    }
+
     /// Ends the offers to a session.
     pub fn end(&self, session: SessionId) {
         let mut offers = self.offers();
@@ -152,8 +159,11 @@ mod tests {
         assert!(!bindings.is_due(session, 5 * MINUTE));
         assert!(!bindings.has_offers());
         bindings.begin(session, 0);
+        bindings.pause(session, MINUTE);
+        assert!(!bindings.is_due(session, MINUTE + PAUSE - 1), "the response with the bound cookie is on its way");
+        assert!(bindings.is_due(session, MINUTE + PAUSE), "it was lost");
         bindings.end(session);
-        assert!(!bindings.is_due(session, MINUTE));
+        assert!(!bindings.is_due(session, 2 * MINUTE));
     }
 
     #[test]

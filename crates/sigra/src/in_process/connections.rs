@@ -36,6 +36,16 @@ struct Entry {
     proven_ms: i64,
 }
 
+impl Entry {
+    /// Ends its connections, and logs it, unless they have ended already and only wait for their clients.
+    fn end(&self, id: SessionId, why: Ending) {
+        if !self.ended.token.is_cancelled() {
+            tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
+            self.ended.end(why);
+        }
+    }
+}
+
 /// Signals to the connections of a session that they must end, and why.
 #[derive(Clone, Default)]
 pub(crate) struct Ended {
@@ -103,6 +113,11 @@ impl LiveConnections {
         if let Some(proven_ms) = proven_ms {
             entry.proven_ms = entry.proven_ms.max(proven_ms);
         }
+        if entry.ended.token.is_cancelled() {
+            // Connections that have ended may stay until their clients notice. This one isn't one of them.
+            entry.ended = Ended::default();
+            entry.checked_at = Instant::now();
+        }
         entry.connections += 1;
         Ok(Connection { id, ended: entry.ended.clone(), connections: self.clone() })
     }
@@ -129,8 +144,7 @@ impl LiveConnections {
         let registry = self.registry();
         for id in ids {
             if let Some(entry) = registry.sessions.get(id) {
-                tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
-                entry.ended.end(why);
+                entry.end(*id, why);
             }
         }
     }
@@ -169,9 +183,8 @@ impl LiveConnections {
     /// Ends the connections of sessions that were not confirmed to be live for a duration.
     pub fn end_unchecked(&self, after: Duration) {
         for (id, entry) in &self.registry().sessions {
-            if entry.checked_at.elapsed() >= after && !entry.ended.token.is_cancelled() {
-                tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
-                entry.ended.end(Ending::Unchecked);
+            if entry.checked_at.elapsed() >= after {
+                entry.end(*id, Ending::Unchecked);
             }
         }
     }
@@ -221,5 +234,46 @@ impl Drop for Sweeping {
         if !self.is_over {
             self.connections.registry().is_swept = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn register(live: &LiveConnections, id: SessionId) -> Connection {
+        let registered = live.register(id, "ada".into(), LiveLimit::default(), None);
+        registered.unwrap_or_else(|why| panic!("not registered: {why:?}"))
+    }
+
+    /// A client that doesn't read leaves its connection open after it has ended.
+    #[test]
+    fn a_connection_that_comes_after_others_have_ended_is_not_one_of_them() {
+        let (live, id) = (LiveConnections::default(), Uuid::from_u128(1));
+        for why in [Ending::Unchecked, Ending::SessionEnded] {
+            let before = register(&live, id);
+            live.end_because(&[id], why);
+            assert!(before.ended.token.is_cancelled());
+            let again = register(&live, id);
+            assert!(!again.ended.token.is_cancelled());
+            live.end_unchecked(Duration::from_secs(1));
+            assert!(!again.ended.token.is_cancelled(), "it was checked when it was opened");
+            drop(before);
+            live.end(&[id]);
+            assert_eq!(again.ended.why.get(), Some(&Ending::SessionEnded));
+            assert!(live.to_sweep() == [id], "it is registered until it is dropped");
+        }
+        assert!(live.is_empty());
+    }
+
+    #[test]
+    fn connections_end_once() {
+        let (live, id) = (LiveConnections::default(), Uuid::from_u128(1));
+        let connection = register(&live, id);
+        live.end_because(&[id], Ending::Unchecked);
+        live.end(&[id]);
+        assert_eq!(connection.ended.why.get(), Some(&Ending::Unchecked), "the first reason is sent to the client");
     }
 }

@@ -66,6 +66,8 @@ impl<U: AuthUser> PasskeyLogin<U> {
 pub(super) struct UsedPasskey {
     id: Uuid,
     result: AuthenticationResult,
+    /// Whether the browser found it without the user's email address.
+    was_discovered: bool,
 }
 
 /// A pending challenge and its purpose. The database keeps it until the answer arrives, which takes it out, so that
@@ -175,6 +177,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             credential_id: credential.cred_id().to_vec(),
             user_handle,
             credential: serde_json::to_string(&credential)?,
+            is_discoverable: answer.extensions.cred_props.as_ref().and_then(|properties| properties.rk),
             name: read_name(name).unwrap_or_else(|| device_name(&session.client())),
             last_used_at: now,
             inserted_at: now,
@@ -252,7 +255,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let Some(result) = checked(webauthn.finish_discoverable_authentication_v2(answer, state, &key)) else {
             return Ok(Checked::Invalid);
         };
-        let used = UsedPasskey { id: row.id, result };
+        let used = UsedPasskey { id: row.id, result, was_discovered: true };
         let user = store::users::find::<U>(&mut conn, &row.user).await?.filter(AuthUser::is_active);
         Ok(user.map(|user| PasskeyLogin { user, used }).into())
     }
@@ -366,7 +369,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         };
         let mut conn = self.sigra.pool().acquire().await?;
         let row = store::passkeys::find::<U>(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
-        Ok(row.map(|row| UsedPasskey { id: row.id, result }))
+        Ok(row.map(|row| UsedPasskey { id: row.id, result, was_discovered: false }))
     }
 
     /// Records the use of a passkey. Returns whether it still exists and its counter has advanced: another request may
@@ -379,7 +382,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         if used.result.counter() > 0 && !is_changed {
             return Ok(false);
         }
-        Ok(store::passkeys::note_use::<U>(conn, row.id, &serde_json::to_string(&credential)?, self.sigra.now()).await?)
+        let (credential, now) = (serde_json::to_string(&credential)?, self.sigra.now());
+        Ok(store::passkeys::note_use::<U>(conn, row.id, &credential, used.was_discovered, now).await?)
     }
 
     pub(super) async fn list_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {

@@ -95,6 +95,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// [`Error::Database`].
     pub async fn delete(self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
         transact!(self.sigra, conn => {
+            store::users::lock::<U>(&mut *conn, user).await?;
             let was_theirs = store::browsers::delete::<U>(conn, BrowserKind::Trusted, user, Some(id)).await? > 0;
             if was_theirs {
                 self.sigra.audit().record_in(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
@@ -104,12 +105,14 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     }
 
     /// Ends the trust in all browsers of a user, in the host's own transaction, and returns how many there were.
-    /// Functions that end sessions because a password or a second factor changed already do this.
+    /// Functions that end sessions because a password or a second factor changed already do this. The user's row is
+    /// locked, so a concurrent login happens entirely before or after it.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
         Ok(store::browsers::delete::<U>(conn, BrowserKind::Trusted, user, None).await?)
     }
 
@@ -121,6 +124,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// [`Error::Database`].
     pub async fn delete_others_in(self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<u64, Error> {
         let (user, kept) = (scope.user().id(), scope.session().id);
+        store::users::lock::<U>(&mut *conn, &user).await?;
         Ok(store::browsers::delete_all_but_that_of_session::<U>(conn, BrowserKind::Trusted, &user, kept).await?)
     }
 

@@ -17,8 +17,9 @@ pub(crate) const KEY: usize = 33;
 /// the browser may have sent them before it received the cookie.
 const IN_FLIGHT: Duration = Duration::from_secs(60);
 
-/// How long after a login the browser is offered to bind the session, and how long a user who
-/// [must be bound](crate::AuthUser::requires_binding) can use an unbound one.
+/// How long after a login the browser is offered to bind the session, how long requests are accepted if it never
+/// presented the bound cookie, and how long a user who [must be bound](crate::AuthUser::requires_binding) can use an
+/// unbound session.
 pub(crate) const OFFERED: Duration = Duration::from_secs(5 * 60);
 
 /// How long a browser can take to sign a challenge. Creating a key takes the chips of some devices seconds.
@@ -33,6 +34,11 @@ pub(crate) struct ChallengeId {
 }
 
 impl ChallengeId {
+    /// Returns when it was issued.
+    pub fn issued_at(&self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::milliseconds(self.issued_ms))
+    }
+
     /// Returns when it expires, in milliseconds since the Unix epoch.
     pub fn expires_ms(&self) -> i64 {
         self.issued_ms.saturating_add(millis(CHALLENGE_TTL))
@@ -81,18 +87,31 @@ pub struct Binding {
     pub(crate) key: BindingKey,
     /// When the session was bound.
     pub bound_at: OffsetDateTime,
+    /// When the browser first presented the bound cookie. `None` if it never did: the response that set the cookie may
+    /// have been lost.
+    pub confirmed_at: Option<OffsetDateTime>,
     /// When the session's token was first used without the key. `None` if it never was.
     pub misused_at: Option<OffsetDateTime>,
 }
 
 impl Binding {
     pub(crate) fn new(key: BindingKey, bound_at: OffsetDateTime) -> Self {
-        Self { key, bound_at, misused_at: None }
+        Self { key, bound_at, confirmed_at: None, misused_at: None }
     }
 
     /// Returns whether requests without the bound cookie are accepted. Not because of a wrong clock.
     pub(crate) fn is_in_flight(&self, ttl: Duration, now: OffsetDateTime) -> bool {
-        self.bound_at <= latest(now) && now < later(self.bound_at, IN_FLIGHT.min(ttl))
+        self.was_bound_within(IN_FLIGHT.min(ttl), now)
+    }
+
+    /// Returns whether the browser may have lost the response with the bound cookie: it never presented one, and can
+    /// still take another offer.
+    pub(crate) fn is_tentative(&self, ttl: Duration, now: OffsetDateTime) -> bool {
+        self.confirmed_at.is_none() && self.was_bound_within(OFFERED.min(ttl), now)
+    }
+
+    fn was_bound_within(&self, time: Duration, now: OffsetDateTime) -> bool {
+        self.bound_at <= latest(now) && now < later(self.bound_at, time)
     }
 }
 
@@ -108,5 +127,18 @@ mod tests {
         assert!(is_in_flight(0, ttl) && is_in_flight(59, ttl) && is_in_flight(-60, ttl));
         assert!(!is_in_flight(60, ttl) && !is_in_flight(8, Duration::from_secs(8)));
         assert!(!is_in_flight(-86_400, ttl), "the clock was a day ahead");
+    }
+
+    #[test]
+    fn a_binding_is_tentative_for_five_minutes_until_the_bound_cookie_was_presented() {
+        let (bound_at, ttl) = (OffsetDateTime::UNIX_EPOCH + Duration::from_secs(86_400), Duration::from_secs(600));
+        let mut binding = Binding::new(BindingKey::new([2; KEY]), bound_at);
+        assert!(binding.is_tentative(ttl, bound_at) && binding.is_tentative(ttl, bound_at + Duration::from_secs(299)));
+        assert!(!binding.is_tentative(ttl, bound_at + OFFERED));
+        let short = Duration::from_secs(90);
+        assert!(!binding.is_tentative(short, bound_at + short), "the bound cookie has expired");
+        assert!(!binding.is_tentative(ttl, OffsetDateTime::UNIX_EPOCH), "the clock was a day ahead");
+        binding.confirmed_at = Some(bound_at);
+        assert!(!binding.is_tentative(ttl, bound_at));
     }
 }

@@ -116,6 +116,13 @@ impl DeviceBound {
         self.ttl - TRAVEL.min(self.ttl / 4)
     }
 
+    /// Returns whether a host, with or without a port, is that of the origin. Proxies that pass on the host may leave the
+    /// port out.
+    pub(crate) fn is_at(&self, authority: &[u8]) -> bool {
+        let own = self.origin.strip_prefix("https://").unwrap_or(&self.origin);
+        without_port(own.as_bytes()).eq_ignore_ascii_case(without_port(authority))
+    }
+
     /// Returns the host of the origin.
     pub(crate) fn host(&self) -> Option<String> {
         Some(self.origin.parse::<Uri>().ok()?.host()?.to_ascii_lowercase())
@@ -135,6 +142,14 @@ impl DeviceBound {
             Some(path) => Err(ConfigError::BindingPath(path.clone().into_owned())),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns the host of an authority. An IPv6 address keeps its brackets.
+fn without_port(authority: &[u8]) -> &[u8] {
+    match authority.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if authority[colon + 1..].iter().all(u8::is_ascii_digit) => &authority[..colon],
+        _ => authority,
     }
 }
 
@@ -159,3 +174,21 @@ pub(crate) type React<U> = dyn for<'a> Fn(
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
     + Send
     + Sync;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_origin_is_recognized_with_and_without_a_port() {
+        let is_at = |origin: &str, authority: &str| DeviceBound::at(origin).is_at(authority.as_bytes());
+        assert!(is_at("https://app.example.com", "app.example.com"));
+        assert!(is_at("https://app.example.com", "APP.example.com:443"));
+        assert!(is_at("https://app.example.com:8443", "app.example.com"));
+        assert!(is_at("https://[::1]", "[::1]:4000"));
+        assert!(is_at("https://[::1]:4000", "[::1]"));
+        for other in ["api.example.com", "example.com", "app.example.com.evil.example", "", ":", ":443"] {
+            assert!(!is_at("https://app.example.com", other), "{other}");
+        }
+    }
+}

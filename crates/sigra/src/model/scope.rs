@@ -47,6 +47,14 @@ impl<U: AuthUser> Scope<U> {
         Arc::make_mut(&mut self.0).session.last_used_at = now;
     }
 
+    /// Notes when the browser presented the bound cookie.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn confirm_binding(&mut self, now: OffsetDateTime) {
+        if let Some(binding) = &mut Arc::make_mut(&mut self.0).session.binding {
+            binding.confirmed_at = Some(now);
+        }
+    }
+
     /// Returns the scope without its type, for the extensions of a request.
     pub(crate) fn into_any(self) -> Arc<dyn Any + Send + Sync> {
         self.0
@@ -71,7 +79,8 @@ impl<U: AuthUser> Scope<U> {
     /// Returns the device that the session is bound to. `None` if it isn't bound.
     ///
     /// Unless bindings are only [reported](crate::config::BindingMode::Report), the device has proved its key in the
-    /// last [10 minutes](crate::config::DeviceBound::ttl), or was bound less than a minute ago.
+    /// last [10 minutes](crate::config::DeviceBound::ttl), or was bound less than a minute ago, or less than five minutes
+    /// if it never presented its bound cookie.
     #[cfg(feature = "device-bound")]
     #[must_use]
     pub fn binding(&self) -> Option<&Binding> {

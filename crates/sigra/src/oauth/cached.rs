@@ -89,19 +89,20 @@ impl<T> Cached<T> {
     ) -> Result<Option<Arc<T>>, OauthError> {
         let _fetching = self.fetching.lock().await;
         {
-            let mut state = self.state();
+            let state = self.state();
             if let Some((value, _)) = &state.value
                 && !Arc::ptr_eq(value, seen)
             {
                 return Ok(Some(value.clone()));
             }
-            let now = clock.now();
-            if state.refreshed_at.is_some_and(|at| later(at, BETWEEN_REFRESHES) > now) {
+            if state.refreshed_at.is_some_and(|at| later(at, BETWEEN_REFRESHES) > clock.now()) {
                 return Ok(None);
             }
-            state.refreshed_at = Some(now);
         }
-        self.fetch(clock, fetch).await.map(Some)
+        let fetched = self.fetch(clock, fetch).await;
+        // Not before: if the client disconnects, nothing was fetched, and the next request tries again.
+        self.state().refreshed_at = Some(clock.now());
+        fetched.map(Some)
     }
 
     /// Waits for the turn to fetch. Returns `None` if another request is fetching and an old value is good enough.
@@ -223,6 +224,22 @@ mod tests {
         assert_eq!(source.requests(), 2);
         clock.advance(BETWEEN_REFRESHES);
         assert!(cached.refresh(&second, &clock, source.answer()).await.unwrap().is_some());
+        assert_eq!(source.requests(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_refresh_that_is_dropped_does_not_count_and_one_that_fails_does() {
+        let (clock, source, cached) = (Clock::stopped(), Source::default(), Cached::default());
+        let first = cached.get(&clock, source.answer()).await.unwrap();
+        tokio::select! {
+            biased;
+            refreshed = cached.refresh(&first, &clock, source.answer()) => panic!("it takes a while: {refreshed:?}"),
+            () = std::future::ready(()) => {} // The client disconnects.
+        }
+        assert_eq!(source.requests(), 2);
+        source.is_down.store(true, Ordering::SeqCst);
+        assert_eq!(cached.refresh(&first, &clock, source.answer()).await, Err(OauthError::TimedOut));
+        assert_eq!(cached.refresh(&first, &clock, source.answer()).await, Ok(None));
         assert_eq!(source.requests(), 3);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{PoisonError, Weak};
 
 use http::HeaderValue;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     browser::{bound_cookie::Proof, cookie_session::CookieSession},
     model::{
         audit::Audit,
-        binding::OFFERED,
+        binding::{Binding, OFFERED},
         device_bound::{BindingMode, DeviceBound, OnUseWithoutKey, UsedWithoutKey},
         scope::{Clearance, Scope},
         session::SessionRow,
@@ -69,7 +70,10 @@ impl<U: AuthUser> Sigra<U> {
             Proof::Invalid => Missing::Invalid,
             Proof::Absent => Missing::Absent,
         };
-        (!binding.is_in_flight(device_bound.ttl, config.clock.now())).then_some(missing)
+        let now = config.clock.now();
+        let is_excused = binding.is_in_flight(device_bound.ttl, now)
+            || (missing == Missing::Absent && binding.is_tentative(device_bound.ttl, now));
+        (!is_excused).then_some(missing)
     }
 
     /// Returns whether a session had to be bound before now, and isn't. One that waits for a second factor can't be bound
@@ -92,6 +96,34 @@ impl<U: AuthUser> Sigra<U> {
         matches!(proof, Some(Proof::Valid { .. }))
     }
 
+    /// Returns whether the browser presents the bound cookie of its session for the first time. An expired one counts
+    /// too: it shows that the browser received it.
+    pub(crate) fn presents_bound_cookie_first(&self, session: &CookieSession, row: &SessionRow) -> bool {
+        let config = &self.parts.config;
+        let unconfirmed = row.binding.as_ref().filter(|binding| binding.confirmed_at.is_none());
+        unconfirmed.filter(|_| config.device_bound.is_some()).is_some_and(|binding| {
+            let proof = session.proof(row.id, binding.key.id(), config.clock.now_ms());
+            matches!(proof, Proof::Valid { .. } | Proof::Expired)
+        })
+    }
+
+    /// Records that the browser has the bound cookie of its session, and returns when. From then on, a request without
+    /// the cookie is refused, and no other key can be registered. Best effort: the next request tries again.
+    pub(crate) async fn confirm_binding(&self, row: &SessionRow) -> Option<OffsetDateTime> {
+        let (sigra, id, now) = (self.clone(), row.id, self.now());
+        let key = row.binding.as_ref().filter(|binding| binding.confirmed_at.is_none())?.key;
+        let confirmed = async move {
+            transact!(sigra, conn => Ok(store::sessions::confirm_binding::<U>(conn, id, &key, now).await?))
+        };
+        let is_first = self.keep_up("could not record that a browser has its bound cookie", confirmed).await?;
+        if !is_first {
+            return None;
+        }
+        self.parts.cache.forget(&id);
+        self.parts.bindings.end(id);
+        Some(now)
+    }
+
     /// Returns whether the request may use its session as far as its device is concerned, and logs what is missing.
     pub(crate) async fn admits_device(&self, session: &CookieSession, row: &SessionRow, user: &U) -> bool {
         let Some(missing) = self.missing_proof(session, row, user) else { return true };
@@ -99,17 +131,22 @@ impl<U: AuthUser> Sigra<U> {
         if !self.is_binding_enforced() {
             return true;
         }
-        let is_first = row.binding.as_ref().is_some_and(|binding| binding.misused_at.is_none());
-        if is_first && session.skipped().is_none() {
+        // Without `confirmed_at`, the browser itself may have lost the cookie with the response that set it.
+        let is_first = |binding: &Binding| binding.confirmed_at.is_some() && binding.misused_at.is_none();
+        if row.binding.as_ref().is_some_and(is_first) && session.skipped().is_none() {
             self.note_misuse(session, row, user).await;
         }
         false
     }
 
     /// Returns whether the request may use the cached scope of its session as far as its device is concerned. If proofs
-    /// are only reported, one that is missing takes no look-up: it is logged, and changes nothing.
+    /// are only reported, one that is missing takes no look-up: it is logged, and changes nothing. The first one does, to
+    /// be recorded.
     pub(crate) fn admits_device_of_cached(&self, session: &CookieSession, scope: &Scope<U>) -> bool {
         let (row, user) = (scope.session(), scope.user());
+        if self.presents_bound_cookie_first(session, row) {
+            return false;
+        }
         let Some(missing) = self.missing_proof(session, row, user) else { return true };
         if self.is_binding_enforced() {
             return false;
@@ -163,22 +200,24 @@ impl<U: AuthUser> Sigra<U> {
         reaction.as_ref().and_then(Weak::upgrade)
     }
 
-    /// Offers to bind a session to the browser that a login has opened it in.
+    /// Offers to bind a session to the browser that a login has opened it in. Not at another host than that of the origin:
+    /// browsers wouldn't renew the bound cookie there.
     pub(crate) fn offer_binding(&self, session: &CookieSession, row: &SessionRow) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
-        if row.binding.is_some() || row.mfa_pending {
+        if !can_be_bound(row) || row.mfa_pending || !session.can_bind() {
             return;
         }
         self.parts.bindings.begin(row.id, self.parts.config.clock.now_ms());
         self.send_offer(session, row, device_bound);
     }
 
-    /// Offers it again, if the browser hasn't taken it. Only the process that the user logged in at does, because it
+    /// Offers it again, if the browser hasn't taken it, or has never presented the bound cookie. Only the process that the user logged in at does, because it
     /// keeps the number of offers in memory.
     pub(crate) fn offer_binding_again(&self, session: &CookieSession, scope: &Scope<U>) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
         let row = scope.session();
-        if row.binding.is_none()
+        if can_be_bound(row)
+            && session.can_bind()
             && self.parts.bindings.has_offers()
             && scope.clearance() == Clearance::Full
             && self.parts.bindings.is_due(row.id, self.parts.config.clock.now_ms())
@@ -207,4 +246,9 @@ impl<U: AuthUser> Sigra<U> {
             }
         }
     }
+}
+
+/// Returns whether a session isn't bound, or can be bound again, because the browser has never presented the bound cookie.
+fn can_be_bound(row: &SessionRow) -> bool {
+    row.binding.as_ref().is_none_or(|binding| binding.confirmed_at.is_none())
 }

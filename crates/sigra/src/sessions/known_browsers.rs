@@ -6,6 +6,7 @@ use crate::{
     base::{error::Error, token::BrowserToken},
     browser::{browser_tokens::KNOWN_BROWSER_TTL, cookie_session::CookieSession},
     model::{
+        transaction::Transaction,
         user::{AuthUser, Connection},
         window::Window,
     },
@@ -18,22 +19,24 @@ impl<U: AuthUser> Sigra<U> {
     /// it.
     pub(crate) async fn remember_browser_with(
         &self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         session: &CookieSession,
         user: &U::Id,
         mfa_verified_at: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
         let seen = Seen { mfa_verified_at, now: self.now() };
-        if let Some(known) = self.find_known_browser(&mut *conn, session, Some(user)).await? {
-            store::browsers::touch::<U>(conn, known.id, seen).await?;
-            session.keep_known_tokens();
+        let kept = session.clone();
+        if let Some(known) = self.find_known_browser(tx, session, Some(user)).await? {
+            store::browsers::touch::<U>(tx, known.id, seen).await?;
+            tx.after_commit(move || kept.keep_known_tokens());
             return Ok(());
         }
         let token = BrowserToken::generate()?;
         let (kind, hash, client) = (BrowserKind::Known, token.hash(), session.client());
         let new = NewBrowser { kind, token: hash, client: &client, seen, verified_by: None, session: None };
-        store::browsers::insert::<U>(conn, user, &new).await?;
-        session.keep_new_known_token(token);
+        store::browsers::insert::<U>(tx, user, &new).await?;
+        session.note_new_browser();
+        tx.after_commit(move || kept.keep_new_known_token(token));
         Ok(())
     }
 
@@ -74,27 +77,30 @@ handle! {
 
 impl<U: AuthUser> KnownBrowsers<'_, U> {
     /// Makes this browser a known browser of the user, in the host's own transaction: after a password reset, for
-    /// example, which [forgets all of them](crate::session::Sessions::end_all_access_in). A login already does this.
+    /// example, which [forgets all of them](crate::session::Sessions::end_all_access_in). A login already does this. The
+    /// browser gets its token after the commit.
     ///
     /// # Errors
     ///
     /// [`Error::Database`], [`Error::Random`].
     pub async fn remember_in(
         self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         session: &CookieSession,
         user: &U::Id,
     ) -> Result<(), Error> {
-        self.sigra.remember_browser_with(conn, session, user, None).await
+        self.sigra.remember_browser_with(tx, session, user, None).await
     }
 
     /// Forgets all known browsers of a user, in the host's own transaction, and returns how many there were: when you
-    /// log a user out everywhere, for example. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
+    /// log a user out everywhere, for example. The user's row is locked, so a concurrent login happens entirely before or
+    /// after it. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
         Ok(store::browsers::delete::<U>(conn, BrowserKind::Known, user, None).await?)
     }
 }

@@ -124,6 +124,11 @@ impl<U: AuthUser> Sigra<U> {
             self.keep_up("could not delete an expired session", deleted).await;
             return Ok(LookedUp::Dead);
         }
+        #[cfg(feature = "device-bound")]
+        if self.presents_bound_cookie_first(session, scope.session()) {
+            let confirmed_at = self.confirm_binding(scope.session()).await;
+            confirmed_at.into_iter().for_each(|now| scope.confirm_binding(now));
+        }
         // A thief without the key must not get the next token, and doesn't count as the user's activity.
         #[cfg(feature = "device-bound")]
         if !self.admits_device(session, scope.session(), scope.user()).await {

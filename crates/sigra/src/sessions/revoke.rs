@@ -97,12 +97,14 @@ impl<U: AuthUser> Sessions<'_, U> {
     }
 
     /// Deletes one of a user's sessions in the host's own transaction, if it is theirs, and the trust in its browser.
-    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit. The user's row is locked, so a
+    /// concurrent login in that browser happens entirely before or after it.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete_in(self, conn: &mut Connection<U>, user: &U::Id, id: SessionId) -> Result<Revoked, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
         let deleted = store::sessions::delete_by_id::<U>(&mut *conn, user, id).await?;
         if deleted.is_some() {
             store::browsers::delete_that_of_session::<U>(conn, BrowserKind::Trusted, user, id).await?;

@@ -47,7 +47,7 @@ pub(crate) async fn count<DB: Dialect>(
         .bind(time.turned_by_ms)
         .bind(millis(limit.forget_after))
         .bind(limit.free)
-        .bind(millis(limit.delay).min(i64::MAX >> 21))
+        .bind(millis(limit.delay.min(limit.max_delay)).min(i64::MAX >> 21))
         .bind(millis(limit.max_delay))
         .fetch_optional(conn)
         .await?;

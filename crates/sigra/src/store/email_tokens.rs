@@ -117,8 +117,9 @@ pub(crate) async fn delete_all_but_links<U: AuthUser>(conn: &mut Connection<U>, 
     query::<U::Database>(DELETE).bind(user.clone()).execute(conn).await.map(drop)
 }
 
-/// Deletes the tokens of a user, all or those of one context, except those of another. Sessions stay, and so do
-/// [recovery](crate::token::Context::Recovery) links, which a thief in the account must not be able to revoke.
+/// Deletes the tokens of a user, all or those of one context, except those of another. Sessions stay. So do
+/// [recovery](crate::token::Context::Recovery) links, unless they are that context: a thief in the account must not be able
+/// to revoke them.
 pub(crate) async fn delete_all<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -126,8 +127,8 @@ pub(crate) async fn delete_all<U: AuthUser>(
     kept: Option<&str>,
 ) -> sqlx::Result<()> {
     const DELETE: &str = "DELETE FROM users_tokens
-        WHERE user_id = $1 AND context NOT IN ('session', 'recovery') AND context = coalesce($2, context)
-          AND context <> coalesce($3, '')";
+        WHERE user_id = $1 AND context <> 'session' AND context = coalesce($2, context)
+          AND context <> coalesce($3, '') AND context <> CASE WHEN $2 = 'recovery' THEN '' ELSE 'recovery' END";
     query::<U::Database>(DELETE).bind(user.clone()).bind(context).bind(kept).execute(conn).await.map(drop)
 }
 

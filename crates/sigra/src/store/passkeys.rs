@@ -29,6 +29,9 @@ pub(crate) struct PasskeyRow<Id> {
     pub user_handle: Uuid,
     /// The public key and its counter, as JSON.
     pub credential: String,
+    /// Whether browsers find it without the user's email address, so that it can log in. `None` if the browser that created
+    /// it didn't say.
+    pub is_discoverable: Option<bool>,
     /// The name that the user gave it.
     pub name: String,
     /// When it was last used.
@@ -40,14 +43,15 @@ pub(crate) struct PasskeyRow<Id> {
 /// Inserts a passkey. Returns `false` if one with this credential ID exists.
 pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, passkey: &PasskeyRow<U::Id>) -> sqlx::Result<bool> {
     const INSERT: &str = "INSERT INTO users_passkeys
-        (id, user_id, credential_id, user_handle, credential, name, last_used_at, inserted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (credential_id) DO NOTHING";
+        (id, user_id, credential_id, user_handle, credential, discoverable, name, last_used_at, inserted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (credential_id) DO NOTHING";
     let inserted = query::<U::Database>(INSERT)
         .bind(passkey.id)
         .bind(passkey.user.clone())
         .bind(passkey.credential_id.as_slice())
         .bind(passkey.user_handle)
         .bind(passkey.credential.as_str())
+        .bind(passkey.is_discoverable)
         .bind(passkey.name.as_str())
         .bind(Time(passkey.last_used_at))
         .bind(Time(passkey.inserted_at))
@@ -78,21 +82,26 @@ fn passkey_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<PasskeyRow<U::Id>> {
         credential_id: row.value("credential_id")?,
         user_handle: row.value("user_handle")?,
         credential: row.value("credential")?,
+        is_discoverable: row.value("discoverable")?,
         name: row.value("name")?,
         last_used_at: row.time("last_used_at")?,
         inserted_at: row.time("inserted_at")?,
     })
 }
 
-/// Records the use of a passkey, with its new counter. Returns whether it still exists.
+/// Records the use of a passkey, with its new counter, and that browsers find it if that was seen. Returns whether it
+/// still exists.
 pub(crate) async fn note_use<U: AuthUser>(
     conn: &mut Connection<U>,
     id: Uuid,
     credential: &str,
+    was_discovered: bool,
     now: OffsetDateTime,
 ) -> sqlx::Result<bool> {
-    let used = query::<U::Database>("UPDATE users_passkeys SET credential = $2, last_used_at = $3 WHERE id = $1");
-    Ok(used.bind(id).bind(credential).bind(Time(now)).execute(conn).await? == 1)
+    const NOTE: &str = "UPDATE users_passkeys
+        SET credential = $2, last_used_at = $3, discoverable = CASE WHEN $4 THEN true ELSE discoverable END WHERE id = $1";
+    let used = query::<U::Database>(NOTE).bind(id).bind(credential).bind(Time(now)).bind(was_discovered);
+    Ok(used.execute(conn).await? == 1)
 }
 
 /// Renames a user's passkey. Returns whether it is theirs.

@@ -34,7 +34,8 @@ const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.i
     t.authenticated_by AS sigra_authenticated_by, t.mfa_pending AS sigra_mfa_pending,
     t.mfa_verified_at AS sigra_mfa_verified_at, t.mfa_verified_by AS sigra_mfa_verified_by,
     t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent,
-    t.binding_key AS sigra_binding_key, t.bound_at AS sigra_bound_at, t.misused_at AS sigra_misused_at";
+    t.binding_key AS sigra_binding_key, t.bound_at AS sigra_bound_at, t.confirmed_at AS sigra_confirmed_at,
+    t.misused_at AS sigra_misused_at";
 
 /// Finds the sessions that tokens belong to. It runs for every request that the cache can't serve, so the text of its
 /// statements is built once.
@@ -173,7 +174,12 @@ fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
 fn binding<R: sqlx::Row<Database: Dialect>>(columns: &mut InOrder<'_, R>) -> sqlx::Result<Option<Binding>> {
     let Some(key) = columns.value::<Option<&[u8]>>()? else { return Ok(None) };
     let key = key.try_into().map_err(|_| sqlx::Error::Decode("a binding key has the wrong length".into()))?;
-    Ok(Some(Binding { key: BindingKey::new(key), bound_at: columns.time()?, misused_at: columns.optional_time()? }))
+    Ok(Some(Binding {
+        key: BindingKey::new(key),
+        bound_at: columns.time()?,
+        confirmed_at: columns.optional_time()?,
+        misused_at: columns.optional_time()?,
+    }))
 }
 
 /// Returns whether a user's session still exists.
@@ -393,17 +399,34 @@ pub(crate) async fn replace_token<U: AuthUser>(
     Ok(replaced == 1)
 }
 
-/// Binds a session to a key, unless it is bound already. Returns whether it did.
+/// Binds a session to a key by a challenge that was offered at a time. Returns whether it did. It doesn't if the session
+/// is bound to another key, unless no browser ever presented its bound cookie and the offer is newer.
 #[cfg(feature = "device-bound")]
 pub(crate) async fn bind<U: AuthUser>(
     conn: &mut Connection<U>,
     id: SessionId,
     binding: &Binding,
+    offered_at: OffsetDateTime,
 ) -> sqlx::Result<bool> {
     const BIND: &str = "UPDATE users_tokens SET binding_key = $2, bound_at = $3
-        WHERE context = 'session' AND id = $1 AND binding_key IS NULL AND NOT mfa_pending";
+        WHERE context = 'session' AND id = $1 AND NOT mfa_pending
+          AND (binding_key IS NULL OR (confirmed_at IS NULL AND (binding_key = $2 OR bound_at < $4)))";
     let bind = query::<U::Database>(BIND).bind(id).bind(binding.key.point().as_slice());
-    Ok(bind.bind(Time(binding.bound_at)).execute(conn).await? == 1)
+    Ok(bind.bind(Time(binding.bound_at)).bind(Time(offered_at)).execute(conn).await? == 1)
+}
+
+/// Records that a browser presented the bound cookie of a session and its key. Returns whether it is the first time.
+#[cfg(feature = "device-bound")]
+pub(crate) async fn confirm_binding<U: AuthUser>(
+    conn: &mut Connection<U>,
+    id: SessionId,
+    key: &BindingKey,
+    now: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    const CONFIRM: &str = "UPDATE users_tokens SET confirmed_at = $3
+        WHERE context = 'session' AND id = $1 AND binding_key = $2 AND confirmed_at IS NULL";
+    let confirm = query::<U::Database>(CONFIRM).bind(id).bind(key.point().as_slice());
+    Ok(confirm.bind(Time(now)).execute(conn).await? == 1)
 }
 
 /// Records that a bound session's token was used without the key. Returns whether it is the first time.

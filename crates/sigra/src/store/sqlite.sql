@@ -21,6 +21,7 @@ CREATE TABLE users_tokens (
     session_id       BLOB, -- the last session that was opened in a trusted browser
     binding_key      BLOB    CHECK (length(binding_key) = 33), -- the device's key: a compressed point of P-256
     bound_at         INTEGER, -- when the session was bound to the device
+    confirmed_at     INTEGER, -- when the browser of a bound session first presented the bound cookie
     misused_at       INTEGER, -- when a bound session's token was first used without the key
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
@@ -50,6 +51,7 @@ CREATE TABLE users_passkeys (
     credential_id BLOB    NOT NULL UNIQUE,
     user_handle   BLOB    NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    TEXT    NOT NULL, -- the public key and its counter, as JSON
+    discoverable  INTEGER CHECK (discoverable IN (0, 1)), -- whether it can log in; NULL: the browser didn't say
     name          TEXT    NOT NULL,
     last_used_at  INTEGER NOT NULL,
     inserted_at   INTEGER NOT NULL

@@ -188,12 +188,14 @@ impl Device {
         }
         let Some(told) = told.filter(|told| told["continue"] != false) else { return };
         let text = |value: &Value| value.as_str().map(str::to_owned).expect("a text in the response");
+        let id = text(&told["session_identifier"]);
+        sessions.retain(|session| session.id != id);
         let cookie = text(&told["credentials"][0]["name"]);
         let set = response.set_cookies().into_iter().find(|set| set.name() == cookie);
         let max_age = set.and_then(|set| set.max_age()).and_then(|age| Duration::try_from(age).ok());
         let lifetime = i64::try_from(max_age.expect("the bound cookie with a Max-Age").as_millis());
         sessions.push(DeviceSession {
-            id: text(&told["session_identifier"]),
+            id,
             refresh_path: text(&told["refresh_url"]),
             cookie,
             expires_ms: self.clock.now_ms() + lifetime.expect("milliseconds"),

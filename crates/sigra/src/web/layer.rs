@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 #[cfg(feature = "device-bound")]
-use {crate::web::original_uri::original_uri, http::Method};
+use {crate::base::origin::own_authority, crate::web::original_uri::original_uri, http::Method};
 
 use crate::{
     base::{
@@ -299,7 +299,7 @@ where
     Ok(response)
 }
 
-/// Notes whether a request renews the bound cookie of a session, or why it comes without one.
+/// Notes whether a request renews the bound cookie of a session, or why it comes without one, and whether it can bind it.
 #[cfg(feature = "device-bound")]
 fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
     let Some(settings) = &sigra.parts.config.device_bound else { return };
@@ -310,6 +310,9 @@ fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &Cook
     }
     if settings.excludes(uri.path()) {
         session.exclude_from_binding();
+    }
+    if own_authority(request.uri(), request.headers()).is_some_and(|host| !settings.is_at(host)) {
+        session.note_elsewhere();
     }
 }
 

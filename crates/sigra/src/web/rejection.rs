@@ -6,11 +6,12 @@ use axum::{
     extract::MatchedPath,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{StatusCode, Uri, header, request::Parts, uri::Authority};
+use http::{StatusCode, Uri, header, request::Parts};
 
 use crate::{
     base::{
         error::Error,
+        origin::own_authority,
         problem::{ClientKind, Problem, code},
         telemetry,
     },
@@ -275,8 +276,8 @@ fn page_of_form(parts: &Parts) -> Option<ReturnTo> {
 /// form has the path that the form was sent to, where there is often nothing to open.
 fn referring_page(parts: &Parts) -> Option<ReturnTo> {
     let referer: Uri = parts.headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
-    let host = parts.uri.authority().map(Authority::as_str).or(parts.headers.get(header::HOST)?.to_str().ok());
-    let is_ours = referer.authority().map(Authority::as_str) == host;
+    let host = own_authority(&parts.uri, &parts.headers)?;
+    let is_ours = referer.authority().is_some_and(|of_page| of_page.as_str().as_bytes().eq_ignore_ascii_case(host));
     ReturnTo::from_uri(&referer)
         .filter(|_| is_ours && referer.path() != original_uri(&parts.uri, &parts.extensions).path())
 }

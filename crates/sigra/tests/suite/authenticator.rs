@@ -15,6 +15,8 @@ pub struct Authenticator {
     pub origin: &'static str,
     pub domain: &'static str,
     pub verifies: bool,
+    /// What its browser says about a new passkey: whether it can be found without an email address.
+    pub is_discoverable: Option<bool>,
     pub counter: u32,
     pub credential_id: Vec<u8>,
     pub user_handle: Value,
@@ -27,6 +29,7 @@ impl Authenticator {
             origin: "https://localhost",
             domain: "localhost",
             verifies: true,
+            is_discoverable: None,
             counter: 1,
             credential_id: uuid::Uuid::new_v4().as_bytes().to_vec(),
             user_handle: Value::Null,
@@ -46,10 +49,14 @@ impl Authenticator {
         let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58".to_vec();
         object.push(u8::try_from(data.len()).expect("short"));
         object.extend(data);
-        self.answer(json!({
+        let mut answer = self.answer(json!({
             "clientDataJSON": encode(&self.client_data("webauthn.create", challenge)),
             "attestationObject": encode(&object),
-        }))
+        }));
+        if let Some(is_discoverable) = self.is_discoverable {
+            answer["clientExtensionResults"] = json!({ "credProps": { "rk": is_discoverable } });
+        }
+        answer
     }
 
     /// Answers a challenge that asks for a signature.

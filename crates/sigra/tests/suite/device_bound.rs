@@ -175,6 +175,36 @@ async fn without_https_or_the_setting_nothing_is_offered() {
     assert!(config.check().unwrap_err().to_string().contains("begins with `/`"));
 }
 
+/// Browsers renew the bound cookie only for requests to the origin. A session that is bound elsewhere would end after the
+/// life of one bound cookie.
+#[tokio::test]
+async fn a_login_at_another_host_than_that_of_the_origin_is_not_offered_to_be_bound() {
+    let elsewhere = |host: &Host| host.client().origin("https://api.localhost");
+    let host = host().await;
+    let (user, browser) = (host.registered_fixture().await, elsewhere(&host));
+    let response = host.post_log_in(&browser, &user, false).await;
+    assert_eq!(response.header("secure-session-registration"), None);
+    host.clock().advance(SECOND * 11);
+    assert_eq!(browser.get("/maybe").await.header("secure-session-registration"), None);
+    let response = browser.post("/confirm", &[]).await;
+    assert_eq!(response.header("secure-session-registration"), None);
+    host.clock().advance(TTL);
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(audited(&host, &user).await, 0);
+
+    let (user, browser, response) = offered(&host).await;
+    host.clock().advance(SECOND * 11);
+    let elsewhere = |path: &str| Request::post(path).header("host", "api.localhost:443");
+    let again = browser.send(elsewhere("/maybe").method("GET").body(Body::empty()).unwrap()).await;
+    assert_eq!(again.header("secure-session-registration"), None);
+    let jwt = DeviceKey::generate().registration(&challenge(&response));
+    let registration = elsewhere(REGISTER).header("secure-session-response", &jwt).body(Body::empty());
+    let refused = browser.send_without_storing(registration.unwrap()).await;
+    assert_refused(&refused, StatusCode::BAD_REQUEST, "binding_refused");
+    assert!(!is_bound(&host, &user).await);
+    assert_status(&post_registration(&browser, &jwt).await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn an_offer_that_is_not_taken_is_repeated_at_most_five_times_in_five_minutes() {
     let host = host().await;
@@ -296,9 +326,84 @@ async fn requests_that_were_on_their_way_when_the_session_was_bound_are_accepted
     let on_its_way = browser.fork();
     post_registration(&browser, &DeviceKey::generate().registration(&challenge(&response))).await;
     assert_eq!(who(&on_its_way).await, user.email);
+    assert_eq!(who(&browser).await, user.email, "the browser received the bound cookie");
     host.clock().advance(MINUTE);
     assert_eq!(who(&on_its_way).await, "anonymous");
     assert_eq!(who(&browser).await, user.email);
+}
+
+/// The server can't know whether its response arrived. Until the browser presents the bound cookie, it may have none.
+#[tokio::test]
+async fn a_browser_that_lost_the_response_with_the_bound_cookie_stays_logged_in_and_is_offered_again() {
+    let host = host().await;
+    let (user, browser, response) = offered(&host).await;
+    let lost_key = DeviceKey::generate().registration(&challenge(&response));
+    assert_status(&post_proof(&browser, REGISTER, None, Some(&lost_key)).await, StatusCode::OK);
+    host.clock().advance(MINUTE * 2);
+    let again = browser.get("/maybe").await;
+    assert_eq!(again.text(), user.email);
+    assert_eq!(audited(&host, &user).await, 0);
+
+    let key = DeviceKey::generate();
+    assert_status(&post_registration(&browser, &key.registration(&challenge(&again))).await, StatusCode::OK);
+    assert_eq!(who(&browser).await, user.email);
+    let keyless = browser.fork();
+    keyless.remove_cookie(BOUND);
+    host.clock().advance(MINUTE);
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(who(&keyless).await, "anonymous", "the browser has the bound cookie");
+    assert_eq!(audited(&host, &user).await, 1);
+    let id = session_id(&host, &user).await;
+    let jwt = key.proof(&challenge(&post_proof(&browser, REFRESH, Some(&id), None).await));
+    assert_status(&post_proof(&browser, REFRESH, Some(&id), Some(&jwt)).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_registration_that_the_browser_sends_again_is_accepted_until_it_presents_the_bound_cookie() {
+    let host = host().await;
+    let (user, browser, response) = offered(&host).await;
+    let jwt = DeviceKey::generate().registration(&challenge(&response));
+    assert_status(&post_proof(&browser, REGISTER, None, Some(&jwt)).await, StatusCode::OK);
+    host.clock().advance(SECOND);
+    assert_status(&post_registration(&browser, &jwt).await, StatusCode::OK);
+    assert_eq!(who(&browser).await, user.email);
+    assert_status(&post_registration(&browser, &jwt).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn invariant_23_after_the_bound_cookie_was_presented_no_offer_binds_the_session_to_another_key() {
+    let host = host().await;
+    let (user, browser, response) = offered(&host).await;
+    host.clock().advance(SECOND * 10);
+    let repeated = challenge(&browser.get("/maybe").await);
+    let key = DeviceKey::generate();
+    assert_status(&post_registration(&browser, &key.registration(&challenge(&response))).await, StatusCode::OK);
+    let thief = browser.fork();
+    thief.remove_cookie(BOUND);
+    let attacker = DeviceKey::generate().registration(&repeated);
+    assert_status(&post_registration(&thief, &attacker).await, StatusCode::BAD_REQUEST);
+    host.clock().advance(SECOND * 10);
+    let newer = challenge(&thief.get("/maybe").await);
+    assert_eq!(who(&browser).await, user.email);
+    let late = DeviceKey::generate().registration(&newer);
+    assert_status(&post_registration(&thief, &late).await, StatusCode::BAD_REQUEST);
+    host.clock().advance(MINUTE);
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(who(&thief).await, "anonymous");
+}
+
+/// Without a bound cookie that was presented, nothing shows that somebody else sent the request.
+#[tokio::test]
+async fn a_session_whose_bound_cookie_was_never_presented_needs_it_after_five_minutes_and_causes_no_alarm() {
+    let host = host().await;
+    let (user, browser, response) = offered(&host).await;
+    let jwt = DeviceKey::generate().registration(&challenge(&response));
+    assert_status(&post_proof(&browser, REGISTER, None, Some(&jwt)).await, StatusCode::OK);
+    host.clock().advance(MINUTE * 5 - SECOND);
+    assert_eq!(who(&browser).await, user.email);
+    host.clock().advance(SECOND);
+    assert_eq!(who(&browser).await, "anonymous");
+    assert_eq!(audited(&host, &user).await, 0);
 }
 
 #[tokio::test]

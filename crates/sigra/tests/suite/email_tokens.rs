@@ -141,6 +141,28 @@ async fn invariant_9_all_tokens_of_one_user_can_be_deleted_at_once() {
     assert_eq!(super::host::who(&other).await, "anonymous");
 }
 
+#[tokio::test]
+async fn the_tokens_of_a_context_can_be_deleted_and_others_stay() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let contexts: Vec<Context<'_>> =
+        CONTEXTS.map(|(context, _)| context).into_iter().chain([Context::Recovery]).collect();
+    for deleted in contexts.iter().copied() {
+        let mut sent = Vec::new();
+        for context in contexts.iter().copied() {
+            sent.push((context, create(&host.sigra, &user, context).await));
+        }
+        let mut tx = host.sigra.begin().await.unwrap();
+        host.sigra.email_tokens().delete_in(&mut tx, &user.id, deleted).await.unwrap();
+        tx.commit().await.unwrap();
+        for (context, token) in sent {
+            let is_kept = host.sigra.email_tokens().find(&token, context).await.unwrap().is_valid();
+            assert_eq!(is_kept, context != deleted, "{context:?}, when {deleted:?} was deleted");
+        }
+    }
+    assert_eq!(super::host::who(&browser).await, user.email);
+}
+
 /// A thief in an account can schedule its deletion.
 #[tokio::test]
 async fn a_scheduled_deletion_leaves_the_links_that_were_sent_to_the_users_address() {

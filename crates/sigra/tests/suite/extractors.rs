@@ -13,6 +13,7 @@ use sigra::{
     Config, CookieSession, HashedPassword, LoginMethod, RememberMe, Scope, Sigra, Sudo,
     testing::{TestClient, TestHost, assert_problem, assert_redirected_to, assert_status},
 };
+use tower::ServiceExt;
 
 use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, assert_sets_no_cookie, get_request, who};
 use crate::database::Database;
@@ -93,6 +94,32 @@ async fn a_user_without_a_recent_login_is_redirected_to_the_sudo_page() {
         "the page to return to is the one that was opened, not the form"
     );
     assert_redirected_to(&host.client().get("/sudo").await, "/users/log-in");
+}
+
+/// HTTP/2 has the host in the URI, and no header `Host`.
+#[tokio::test]
+async fn the_page_of_a_form_is_returned_to_whatever_the_version_of_http() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(false).await;
+    host.clock().advance(DAY);
+    let cookies = format!("{KEY}={}", browser.cookie(KEY).unwrap());
+    for (uri, own, referer, is_kept) in [
+        ("/sudo", Some("localhost"), "https://localhost/settings", true),
+        ("https://localhost/sudo", None, "https://localhost/settings", true),
+        ("https://localhost/sudo", None, "https://LOCALHOST/settings", true),
+        ("https://localhost/sudo", None, "https://elsewhere.example/settings", false),
+        ("/sudo", Some("localhost"), "https://elsewhere.example/settings", false),
+        ("/sudo", None, "https://localhost/settings", false),
+    ] {
+        let request = Request::post(uri).header("accept", "text/html").header("sec-fetch-site", "same-origin");
+        let request = request.header("cookie", &cookies).header("referer", referer);
+        let request = own.into_iter().fold(request, |request, own| request.header("host", own));
+        let response = host.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SEE_OTHER, "{uri}");
+        let set: Vec<_> = response.headers().get_all("set-cookie").iter().map(|set| set.to_str().unwrap()).collect();
+        let sets_page = set.iter().any(|set| set.starts_with(&format!("{KEY}.return_to=")));
+        assert_eq!(sets_page, is_kept, "{uri} from {referer}: {set:?}");
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,22 @@ async fn delays_grow_to_a_maximum_and_are_forgotten_after_a_day() {
 }
 
 #[tokio::test]
+async fn a_limit_can_have_any_duration() {
+    let host = Host::new().await;
+    let forever = CODE.free(1).delay(Duration::MAX).max_delay(Duration::MAX).forget_after(Duration::MAX);
+    for limit in [forever, CODE.free(1).max_delay(Duration::MAX), CODE.free(1).delay(Duration::MAX)] {
+        host.sigra.limits().forget("code", "ada").await.unwrap();
+        assert_eq!(attempt(&host, limit).await, None);
+        assert!(attempt(&host, limit).await.is_some_and(|delay| delay <= limit.max_delay), "{limit:?}");
+    }
+    let none = CODE.delay(Duration::ZERO).max_delay(Duration::ZERO);
+    host.sigra.limits().forget("code", "ada").await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(attempt(&host, none).await, None);
+    }
+}
+
+#[tokio::test]
 async fn a_limit_of_one_delays_the_second_attempt() {
     let host = Host::new().await;
     let once = CODE.free(1);

@@ -1,14 +1,31 @@
 //! Live connections: their number, how long they stay open, and how they end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::{
+    Router,
+    extract::ws::{Message, WebSocketUpgrade},
+    routing::get,
+};
 use sigra::{
-    live::LiveLimit,
+    live::{Live, LiveLimit, LiveSocket},
     testing::{TestClient, TestHost, TestResponse, assert_status},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
+};
 
-use super::host::{Host, SECOND};
+use super::host::{Host, KEY, SECOND, User};
 
 /// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,4 +98,105 @@ async fn stopping_the_server_ends_live_connections_and_refuses_new_ones() {
     assert!(connection.is_finished() || !is_open(&connection).await);
     assert_eq!(response(connection).await.text(), "ended");
     assert_status(&browser.get("/live").await, 503);
+}
+
+/// What a task gets from the socket of a connection whose handler spawned it.
+#[derive(Clone, Default)]
+struct Spawned {
+    received: Arc<AtomicUsize>,
+}
+
+impl Spawned {
+    /// Counts messages until the socket is closed. Returns whether sending fails then.
+    async fn count(self, mut socket: LiveSocket) -> bool {
+        while socket.recv().await.is_some() {
+            self.received.fetch_add(1, Ordering::SeqCst);
+        }
+        socket.send(Message::Text("still here".into())).await.is_err()
+    }
+
+    async fn wait_for_the_first(&self) {
+        let received = async {
+            while self.received.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, received).await.expect("a message in time");
+    }
+}
+
+/// Serves a route whose handler leaves the socket to a task, and then waits, or returns after the first message. Returns
+/// the address and the task.
+async fn serve_spawning(
+    host: &Host,
+    spawned: &Spawned,
+    waits: bool,
+) -> (std::net::SocketAddr, mpsc::UnboundedReceiver<JoinHandle<bool>>) {
+    let (spawned, (tasks, started)) = (spawned.clone(), mpsc::unbounded_channel());
+    let handler = async move |live: Live<User>, upgrade: WebSocketUpgrade| {
+        live.on_upgrade(upgrade, move |socket, _| async move {
+            tasks.send(tokio::spawn(spawned.clone().count(socket))).expect("a test that listens");
+            spawned.wait_for_the_first().await;
+            if waits {
+                std::future::pending::<()>().await;
+            }
+        })
+    };
+    let router: Router = Router::new().route("/socket", get(handler)).layer(host.sigra().fetch_current_scope());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, started)
+}
+
+/// Opens a WebSocket that never answers.
+async fn open_socket(address: std::net::SocketAddr, browser: &TestClient) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let key = browser.cookie(KEY).expect("a session");
+    let handshake = format!(
+        "GET /socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: {KEY}={key}\r\n\r\n"
+    );
+    socket.write_all(handshake.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    while !response.ends_with(b"\r\n\r\n") {
+        response.push(socket.read_u8().await.expect("a response"));
+    }
+    assert!(response.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&response));
+    socket
+}
+
+/// Sends a text of two letters, masked with zeros (RFC 6455 section 5.2). Fails if the server has disconnected.
+async fn send_text(socket: &mut TcpStream) -> std::io::Result<()> {
+    socket.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await
+}
+
+#[tokio::test]
+async fn a_task_that_keeps_a_clone_of_the_socket_gets_nothing_after_the_session_or_the_handler_has_ended() {
+    for waits in [true, false] {
+        let host = Host::new().await;
+        let (user, browser) = host.authenticated_fixture().await;
+        let spawned = Spawned::default();
+        let (address, mut started) = serve_spawning(&host, &spawned, waits).await;
+        let mut client = open_socket(address, &browser).await;
+        send_text(&mut client).await.unwrap();
+        spawned.wait_for_the_first().await;
+        if waits {
+            assert!(is_pending(&mut client).await, "the session is live");
+            host.sigra().delete_all_sessions(&user.id).await.unwrap();
+        }
+        // Longer than the server waits for the client to close.
+        tokio::time::sleep(SECOND * 2).await;
+        for _ in 0..10 {
+            let _ = send_text(&mut client).await;
+        }
+        let task = timeout(PATIENCE, started.recv()).await.unwrap().unwrap();
+        assert!(timeout(PATIENCE, task).await.expect("the task ends").unwrap(), "nothing can be sent");
+        assert_eq!(spawned.received.load(Ordering::SeqCst), 1, "waits: {waits}");
+    }
+}
+
+/// Returns whether the server has neither sent anything nor disconnected, after enough time for that.
+async fn is_pending(socket: &mut TcpStream) -> bool {
+    timeout(Duration::from_millis(100), socket.read_u8()).await.is_err()
 }

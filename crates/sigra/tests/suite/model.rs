@@ -69,6 +69,7 @@ const BOUND_TTL: u64 = 10 * 60;
 const BOUND_MAX_AGE: u64 = 9 * 60;
 /// How long requests without the bound cookie are accepted after a session was bound.
 const IN_FLIGHT: u64 = 60;
+const OFFERED: u64 = 5 * 60;
 
 /// A step of a history.
 #[derive(Clone, Debug)]
@@ -255,6 +256,8 @@ struct Row {
     series: BTreeSet<Token>,
     /// When the session was bound to its device.
     bound_at: Option<u64>,
+    /// Whether its browser has presented the bound cookie.
+    is_confirmed: bool,
 }
 
 /// The bound cookie: its session, until when it is valid, and the key that signed it.
@@ -361,9 +364,13 @@ impl Model {
             self.rows.remove(&session);
             return Lookup::Dead;
         }
+        if bound.is_some_and(|bound| self.is_of(session, bound)) {
+            self.rows.get_mut(&session).unwrap().is_confirmed = true;
+        }
         if !is_valid || !self.is_proven(session, bound) {
             return Lookup::Superseded;
         }
+        let row = &self.rows[&session];
         let mut reissued = None;
         if row.next.is_some_and(|(next, _)| next == token) {
             let row = self.rows.get_mut(&session).unwrap();
@@ -387,11 +394,16 @@ impl Model {
 
     /// Returns whether the request shows that a session is used by its device, if it is bound to one.
     fn is_proven(&self, session: usize, bound: Option<BoundCookie>) -> bool {
-        let Some(bound_at) = self.rows[&session].bound_at else { return true };
-        let is_valid = |bound: BoundCookie| {
-            bound.session == session && self.now < bound.until && self.accepted_keys.contains(&bound.key)
-        };
-        self.now < bound_at + IN_FLIGHT || bound.is_some_and(is_valid)
+        let row = &self.rows[&session];
+        let Some(bound_at) = row.bound_at else { return true };
+        let excused_for = if bound.is_none() && !row.is_confirmed { OFFERED } else { IN_FLIGHT };
+        let is_valid = |bound: BoundCookie| self.is_of(session, bound) && self.now < bound.until;
+        self.now < bound_at + excused_for || bound.is_some_and(is_valid)
+    }
+
+    /// Returns whether a bound cookie, valid or expired, is that of a session.
+    fn is_of(&self, session: usize, bound: BoundCookie) -> bool {
+        bound.session == session && self.accepted_keys.contains(&bound.key)
     }
 
     /// Renews the bound cookies that are missing, as the browser does before a request.
@@ -416,6 +428,7 @@ impl Model {
             if is_found && !self.has_expired(&self.rows[&session]) {
                 let now = self.now;
                 let row = self.rows.get_mut(&session).unwrap();
+                row.is_confirmed = true;
                 if has_token && now - row.last_used_at >= TOUCH {
                     row.last_used_at = now;
                 }
@@ -844,6 +857,7 @@ impl Model {
             last_used_at: now,
             issued_at: now,
             bound_at: None,
+            is_confirmed: false,
         };
         let session = self.sessions;
         self.rows.insert(session, row);

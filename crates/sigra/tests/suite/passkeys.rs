@@ -9,7 +9,9 @@ use axum::{
 use serde_json::Value;
 use sigra::{
     audit,
-    testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_redirected_to, assert_status},
+    testing::{
+        TestClient, TestHost, TestResponse, assert_audit_event, assert_problem, assert_redirected_to, assert_status,
+    },
 };
 use tokio::task::JoinSet;
 
@@ -271,6 +273,23 @@ async fn a_removed_passkey_is_refused() {
     assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
     assert_audit_event(host.sigra(), &user, audit::PASSKEY_REMOVED).await;
     assert_redirected_to(&host.post_log_in(&host.client(), &user, false).await, "/");
+}
+
+/// A security key without room for another passkey makes one that only works with an email address.
+#[tokio::test]
+async fn invariant_20_a_passkey_that_browsers_do_not_find_is_no_way_to_log_in() {
+    let host = Host::new().await;
+    let (user, browser, _) = user_with_passkey(&host).await;
+    let first = only_passkey(&host, &user).await.id;
+    let mut hidden = Authenticator { is_discoverable: Some(false), ..Authenticator::new() };
+    register(&browser, &mut hidden).await;
+    host.execute("UPDATE users SET hashed_password = NULL").await;
+    let delete = format!("/passkeys/{first}/delete");
+    assert_problem(&browser.post(&delete, &[]).await, StatusCode::CONFLICT);
+    assert!(logs_in(&host, &mut hidden).await, "it was found after all");
+    assert_status(&browser.post(&delete, &[]).await, 200);
+    let second = only_passkey(&host, &user).await.id;
+    assert_problem(&browser.post(&format!("/passkeys/{second}/delete"), &[]).await, StatusCode::CONFLICT);
 }
 
 #[tokio::test]

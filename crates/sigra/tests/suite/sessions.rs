@@ -1,8 +1,8 @@
 //! Sessions: their rows, tokens, lifetimes and ends.
 
-use axum::http::StatusCode;
+use axum::{Router, http::StatusCode, routing::post};
 use sigra::{
-    Error, Password, RememberMe, SessionToken, Sigra, Verification,
+    CookieSession, Error, LoginMethod, Password, RememberMe, SessionToken, Sigra, Verification,
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
 };
 use sqlx::Row;
@@ -91,6 +91,38 @@ async fn a_user_has_at_most_16_known_browsers_and_old_ones_are_purged() {
     assert_eq!(known().await, 1);
     sqlx::query("DELETE FROM users").execute(&host.pool).await.unwrap();
     assert_eq!(known().await, 0);
+}
+
+/// Otherwise the browser would keep a token that nobody knows, in place of another user's.
+#[tokio::test]
+async fn a_browser_is_told_that_it_is_known_only_after_the_commit() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    let (sigra, remembered) = (host.sigra().clone(), user.clone());
+    let log_in = move |session: CookieSession| {
+        let (sigra, user) = (sigra.clone(), user.clone());
+        async move {
+            let fails = async |_: &mut sigra::Transaction<User>| Err(Error::Random);
+            let login = sigra.log_in_with(&session, &user, LoginMethod::Password, RememberMe::No, fails).await;
+            login.unwrap_err().to_string()
+        }
+    };
+    let sigra = host.sigra().clone();
+    let remember = move |session: CookieSession| {
+        let (sigra, user) = (sigra.clone(), remembered.clone());
+        async move {
+            let mut tx = sigra.begin().await.unwrap();
+            sigra.known_browsers().remember_in(&mut tx, &session, &user.id).await.unwrap();
+            tx.rollback().await.unwrap();
+        }
+    };
+    let router = Router::new().route("/log-in", post(log_in)).route("/remember", post(remember));
+    let browser = TestClient::new(router.layer(host.sigra().fetch_current_scope()));
+    for path in ["/log-in", "/remember"] {
+        let response = browser.post(path, &[]).await;
+        assert_status(&response, StatusCode::OK);
+        assert_sets_no_cookie(&response);
+    }
 }
 
 /// The browser that was trusted first is no longer trusted when there are too many.

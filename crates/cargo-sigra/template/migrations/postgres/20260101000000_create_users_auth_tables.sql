@@ -54,6 +54,7 @@ CREATE TABLE users_tokens (
     session_id       uuid, -- the last session that was opened in a trusted browser
     binding_key      bytea       CHECK (octet_length(binding_key) = 33), -- the device's key: a compressed point of P-256
     bound_at         timestamptz, -- when the session was bound to the device
+    confirmed_at     timestamptz, -- when the browser of a bound session first presented the bound cookie
     misused_at       timestamptz, -- when a bound session's token was first used without the key
     last_used_at     timestamptz,
     issued_at        timestamptz NOT NULL,
@@ -93,6 +94,7 @@ CREATE TABLE users_passkeys (
     credential_id bytea       NOT NULL UNIQUE,
     user_handle   uuid        NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    text        NOT NULL, -- the public key and its counter, as JSON
+    discoverable  boolean, -- whether it can log in; NULL: the browser didn't say
     name          text        NOT NULL,
     last_used_at  timestamptz NOT NULL,
     inserted_at   timestamptz NOT NULL

@@ -2,7 +2,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, Policy, Problems, Refusal, User, log_in::account_named, user::check_password};
+use super::{Accounts, Policy, Problems, Refusal, Transaction, User, log_in::account_named, user::check_password};
 use crate::database::Connection;
 
 impl Accounts {
@@ -145,12 +145,12 @@ impl Accounts {
     /// them, and their browser becomes a known browser.
     pub(super) async fn welcome_browser_in(
         &self,
-        conn: &mut Connection,
+        tx: &mut Transaction,
         session: &CookieSession,
         user: &User,
     ) -> Result<(), sigra::Error> {
-        self.sigra.known_browsers().remember_in(conn, session, &user.id).await?;
-        self.sigra.limits().forget_logins_in(conn, session, &account_named(&user.email), &user.id).await
+        self.sigra.known_browsers().remember_in(tx, session, &user.id).await?;
+        self.sigra.limits().forget_logins_in(tx, session, &account_named(&user.email), &user.id).await
     }
 
     pub(super) async fn set_password(

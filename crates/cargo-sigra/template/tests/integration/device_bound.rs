@@ -24,7 +24,8 @@ const OFFER: &str = "secure-session-registration";
 /// The application in production, with emails in memory.
 async fn host(env: &[(&str, &str)]) -> Host {
     let local = [("PUBLIC_URL", "https://localhost"), ("SMTP_URL", "memory:")];
-    Host::with(&[&PROD[..], &local, env].concat()).await
+    // The first value of a name wins.
+    Host::with(&[env, &local, &PROD].concat()).await
 }
 
 /// Returns whether the browser is logged in.

@@ -134,7 +134,7 @@ impl<U: AuthUser, M> Live<U, M> {
 
     /// Opens the WebSocket. The handler runs until it returns or the session ends: then it is dropped at its current
     /// `await`, and the socket is closed with [`CLOSE_SESSION_ENDED`]. If the server stops, the code is
-    /// [`CLOSE_GOING_AWAY`].
+    /// [`CLOSE_GOING_AWAY`]. Clones of the socket in tasks that the handler spawned are closed at the same time.
     ///
     /// Each buffer has 4 KiB, whatever `upgrade` says, because there can be many sockets, and most are idle.
     pub fn on_upgrade<F, Fut>(self, upgrade: WebSocketUpgrade, handler: F) -> Response
@@ -145,16 +145,17 @@ impl<U: AuthUser, M> Live<U, M> {
         let Self { scope, connection, .. } = self;
         let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
         upgrade.on_upgrade(move |socket| async move {
-            let socket = LiveSocket::new(socket);
-            let handler = handler(socket.clone(), scope);
-            tokio::select! {
+            let ended = connection.ended.token.child_token();
+            let socket = LiveSocket::new(socket, ended.clone());
+            // Also if the handler panics.
+            let open = ended.clone().drop_guard();
+            let (code, reason) = tokio::select! {
                 biased;
-                () = connection.ended.token.cancelled() => {
-                    let (code, reason) = close_frame(&connection.ended);
-                    socket.close(code, reason).await;
-                }
-                () = handler => socket.close(1000, "").await,
-            }
+                () = ended.cancelled() => close_frame(&connection.ended),
+                () = handler(socket.clone(), scope) => (1000, ""),
+            };
+            drop(open);
+            socket.close(code, reason).await;
         })
     }
 

@@ -8,6 +8,7 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use tokio::{sync::Mutex, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::in_process::connections::{Ended, Ending};
 
@@ -26,11 +27,14 @@ pub(super) const BUFFER: usize = 4096;
 /// How long a client may take to receive the reason for which its socket is closed.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The WebSocket of a live connection.
+/// The WebSocket of a live connection. Clones are closed with it, wherever they are: in another task, for example.
 #[derive(Clone)]
 pub struct LiveSocket {
-    stream: Arc<Mutex<SplitStream<WebSocket>>>,
-    sink: Arc<Mutex<SplitSink<WebSocket, Message>>>,
+    /// Both halves are `None` once the socket is closed, so that clones don't keep the connection open.
+    stream: Arc<Mutex<Option<SplitStream<WebSocket>>>>,
+    sink: Arc<Mutex<Option<SplitSink<WebSocket, Message>>>>,
+    /// Ends with the session, and with the handler.
+    ended: CancellationToken,
 }
 
 /// The error of a WebSocket that is closed.
@@ -46,23 +50,34 @@ impl fmt::Debug for LiveSocket {
 }
 
 impl LiveSocket {
-    pub(super) fn new(socket: WebSocket) -> Self {
+    pub(super) fn new(socket: WebSocket, ended: CancellationToken) -> Self {
         let (sink, stream) = socket.split();
-        Self { stream: Arc::new(Mutex::new(stream)), sink: Arc::new(Mutex::new(sink)) }
+        Self { stream: Arc::new(Mutex::new(Some(stream))), sink: Arc::new(Mutex::new(Some(sink))), ended }
     }
 
-    /// Returns the next message, or `None` when the connection is closed.
+    /// Returns the next message, or `None` when the connection is closed, the session has ended, or the handler has
+    /// returned.
     pub async fn recv(&mut self) -> Option<Message> {
-        self.stream.lock().await.next().await?.ok()
+        let next = async { self.stream.lock().await.as_mut()?.next().await };
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => None,
+            message = next => message?.ok(),
+        }
     }
 
     /// Sends a message.
     ///
     /// # Errors
     ///
-    /// [`Closed`] when the connection is closed.
+    /// [`Closed`] when the connection is closed, the session has ended, or the handler has returned.
     pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
-        self.sink.lock().await.send(message).await.map_err(|_| Closed)
+        let send = async { self.sink.lock().await.as_mut().ok_or(Closed)?.send(message).await.map_err(|_| Closed) };
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => Err(Closed),
+            sent = send => sent,
+        }
     }
 
     /// Closes the socket with a reason, and waits briefly for the client to receive it: a connection that is dropped
@@ -70,13 +85,20 @@ impl LiveSocket {
     pub(super) async fn close(&self, code: u16, reason: &'static str) {
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         let said = async {
-            self.sink.lock().await.send(close).await.map_err(|_| Closed)?;
+            self.sink.lock().await.as_mut().ok_or(Closed)?.send(close).await.map_err(|_| Closed)?;
             let mut stream = self.stream.lock().await;
-            while let Some(Ok(_)) = stream.next().await {}
+            while let Some(Ok(_)) = stream.as_mut().ok_or(Closed)?.next().await {}
             Ok::<_, Closed>(())
         };
         if !matches!(timeout(CLOSE_TIMEOUT, said).await, Ok(Ok(()))) {
             tracing::debug!(target: "sigra", code, "the WebSocket disconnected before it was closed");
+        }
+        // A lock is held only by a call that doesn't run. It gets nothing more, and lets go of the half when it is dropped.
+        if let Ok(mut stream) = self.stream.try_lock() {
+            *stream = None;
+        }
+        if let Ok(mut sink) = self.sink.try_lock() {
+            *sink = None;
         }
     }
 }
