@@ -806,10 +806,10 @@ mod tests {
     }
 
     fn cookies(domain: Option<&str>) -> Cookies {
-        let settings =
-            CookieSettings { domain: domain.map(str::to_owned), ..CookieSettings::of("app", Duration::from_secs(60)) };
+        let settings = CookieSettings { domain: domain.map(str::to_owned), ..CookieSettings::of("app") };
         let newest = SecretKeyBase::new("0123456789".repeat(7)).expect("long enough");
-        Cookies::new(&settings, &Secrets { newest, older: Vec::new() }, &Clock::stopped())
+        let secrets = Secrets { newest, older: Vec::new() };
+        Cookies::new(&settings, Duration::from_secs(60), &secrets, &Clock::stopped())
     }
 
     fn session(cookies: &Cookies, cookie: &str) -> CookieSession {
