@@ -104,7 +104,7 @@ impl IndexedCookies {
     }
 
     /// Returns the values of a name of the library, in the browser's order.
-    fn values<'r>(&'r self, is_name: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &'r [u8]> {
+    fn values(&self, is_name: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &[u8]> {
         let is_found = |own: &&OwnCookies| !own.is_cut || own.pairs().any(|(name, _)| is_name(name));
         let own = self.own.get().filter(is_found);
         let all = own.is_none().then(|| self.all.pairs());
