@@ -3,7 +3,7 @@
 use crate::model::user::{AuthUser, HashedPassword};
 
 #[derive(Clone, Debug, sqlx::FromRow)]
-#[allow(clippy::exhaustive_structs, reason = "it is no part of the public API")]
+#[allow(clippy::exhaustive_structs, reason = "it is not part of the public API")]
 pub struct User {
     pub id: i64,
     pub email: String,

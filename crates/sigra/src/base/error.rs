@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::base::api_token_problem::ApiTokenProblem;
 use crate::base::problem::{Problem, code};
 
-/// An error of another crate, whose type is no part of the public API.
+/// An error of another crate, whose type is not part of the public API.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An extension of a response, set if the handler failed with an [`Error`].

@@ -817,7 +817,7 @@ mod tests {
         CookieSession::new(Arc::new(Parts(cookies.clone())), request.headers(), Sender::of(&request, &[]))
     }
 
-    /// The names of the entries are in the request, so whoever sends it could choose how often it is searched.
+    /// The names of the entries are in the request, so the client could choose how often it is searched.
     #[test]
     fn invariant_6_a_request_is_searched_a_few_times_however_many_messages_it_has() {
         const CAME: usize = 10_000;

@@ -35,8 +35,8 @@ pub(crate) struct RegisteredClientRow {
     pub inserted_at: OffsetDateTime,
 }
 
-/// Inserts a client, unless somebody else just has, if there are fewer than `max`, or others can make room. Returns
-/// whether it is there.
+/// Inserts a client, unless another process has already inserted it, if there are fewer than `max`, or others can make
+/// room. Returns whether it is there.
 pub(crate) async fn insert<DB: Dialect>(
     conn: &mut DB::Connection,
     id: &str,
