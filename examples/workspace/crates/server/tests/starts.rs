@@ -17,6 +17,8 @@ fn the_server_responds() -> Result<(), Box<dyn Error>> {
     let mut server = Command::new(env!("CARGO_BIN_EXE_server"))
         .current_dir(&folder)
         .env("LISTEN", address.to_string())
+        // For accounts, once they are installed.
+        .env("APP_ENV", "test")
         .spawn()?;
 
     let connection = (0..100).find_map(|_| {
