@@ -119,8 +119,8 @@ impl DeviceBound {
     /// Returns whether a host, with or without a port, is that of the origin. Proxies that pass on the host may leave the
     /// port out.
     pub(crate) fn is_at(&self, authority: &[u8]) -> bool {
-        let own = self.origin.strip_prefix("https://").unwrap_or(&self.origin);
-        without_port(own.as_bytes()).eq_ignore_ascii_case(without_port(authority))
+        let own = self.origin.strip_prefix("https://").unwrap_or(&self.origin).as_bytes();
+        own == authority || without_port(own).eq_ignore_ascii_case(without_port(authority))
     }
 
     /// Returns the host of the origin.
