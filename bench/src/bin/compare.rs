@@ -35,8 +35,7 @@ struct Comparison {
 const COOKIES: Comparison =
     Comparison { contenders: &COOKIE_CONTENDERS, min_rates: &COOKIE_MIN_RATES, max_costs: &COOKIE_MAX_COSTS };
 
-const TOKENS: Comparison =
-    Comparison { contenders: &TOKEN_CONTENDERS, min_rates: &TOKEN_MIN_RATES, max_costs: &[] };
+const TOKENS: Comparison = Comparison { contenders: &TOKEN_CONTENDERS, min_rates: &TOKEN_MIN_RATES, max_costs: &[] };
 
 const SIGRA_SQLITE_UNCACHED: Contender =
     Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE };
