@@ -78,8 +78,8 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// older ones: with one, a thief would be back at once, and could do it again.
     ///
     /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
-    /// link was sent to](crate::token::SentToken::to) and sets another password. [`announce`](crate::session::Sessions::announce) the
-    /// sessions after the commit.
+    /// link was sent to](crate::token::SentToken::to) and sets another password.
+    /// [`announce`](crate::session::Sessions::announce) the sessions after the commit.
     ///
     /// # Errors
     ///

@@ -8,7 +8,8 @@ use crate::base::{config_error::ConfigError, origin::OwnOrigins};
 
 /// The options of a cookie that a host can choose.
 ///
-/// All cookies are signed and `HttpOnly`. `Secure` and `Domain` follow [`Config::secure_cookies`](crate::Config::secure_cookies) and
+/// All cookies are signed and `HttpOnly`. `Secure` and `Domain` follow
+/// [`Config::secure_cookies`](crate::Config::secure_cookies) and
 /// [`Config::cookie_domain`](crate::Config::cookie_domain).
 ///
 /// ```

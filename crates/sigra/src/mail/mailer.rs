@@ -113,8 +113,9 @@ impl Mailer {
         self
     }
 
-    /// Sends an email when a transaction commits, and never if it doesn't. With [`with_outbox`](Self::with_outbox) in the same
-    /// database, the email is a row of the transaction, so it is sent even if the process ends right after the commit.
+    /// Sends an email when a transaction commits, and never if it doesn't. With [`with_outbox`](Self::with_outbox) in
+    /// the same database, the email is a row of the transaction, so it is sent even if the process ends right after the
+    /// commit.
     ///
     /// For every email that reports a change in the transaction, or contains a token that the transaction creates.
     ///

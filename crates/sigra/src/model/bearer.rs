@@ -107,8 +107,8 @@ impl<U: AuthUser> FoundBearer<U> {
     }
 }
 
-/// Returns whether a bearer token that exists is valid: it hasn't expired, and its user is active and has the [factor](has_factor)
-/// that they need.
+/// Returns whether a bearer token that exists is valid: it hasn't expired, and its user is active and has the
+/// [factor](has_factor) that they need.
 pub(crate) fn is_valid<U: AuthUser>(
     user: &U,
     mfa_verified: bool,

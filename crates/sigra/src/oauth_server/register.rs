@@ -76,8 +76,8 @@ impl Registration {
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/register` (RFC 7591), if the host [lets clients
-    /// register](crate::oauth_server::AuthorizationServer::max_registered_clients). A registered client is public, whatever it
-    /// asks for, and its users are asked every time.
+    /// register](crate::oauth_server::AuthorizationServer::max_registered_clients). A registered client is public,
+    /// whatever it asks for, and its users are asked every time.
     pub async fn register(self, request: Request) -> Response {
         self.answer_register(request).await.unwrap_or_else(|error| error.into_response())
     }

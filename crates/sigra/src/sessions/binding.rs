@@ -211,8 +211,8 @@ impl<U: AuthUser> Sigra<U> {
         self.send_offer(session, row, device_bound);
     }
 
-    /// Offers it again, if the browser hasn't taken it, or has never presented the bound cookie. Only the process that the user logged in at does, because it
-    /// keeps the number of offers in memory.
+    /// Offers it again, if the browser hasn't taken it, or has never presented the bound cookie. Only the process that
+    /// the user logged in at does, because it keeps the number of offers in memory.
     pub(crate) fn offer_binding_again(&self, session: &CookieSession, scope: &Scope<U>) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
         let row = scope.session();

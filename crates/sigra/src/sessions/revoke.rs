@@ -46,8 +46,8 @@ impl<U: AuthUser> Sigra<U> {
     /// [`TrustedBrowsers::delete_all_in`](crate::mfa::TrustedBrowsers::delete_all_in) and
     /// [`KnownBrowsers::delete_all_in`](crate::KnownBrowsers::delete_all_in), in one transaction with
     /// [`Sessions::delete_all_in`](crate::session::Sessions::delete_all_in).
-    /// [`Sessions::end_all_access_in`](crate::session::Sessions::end_all_access_in) does all of that and also revokes the tokens in
-    /// emails.
+    /// [`Sessions::end_all_access_in`](crate::session::Sessions::end_all_access_in) does all of that and also revokes
+    /// the tokens in emails.
     ///
     /// # Errors
     ///
