@@ -135,7 +135,9 @@ function watchForStalls() {
 async function assertEnds(lives, sender, send) {
   let answeredAt;
   const longestStall = watchForStalls();
-  sender.once("response", () => (answeredAt = Date.now()));
+  // Not the response to a `GET`: the icon of the page may come late.
+  const isForm = (response) => response.request().method() === "POST";
+  sender.on("response", (response) => isForm(response) && (answeredAt ??= Date.now()));
   await send();
   for (const { page, closed } of lives) {
     await page.waitForURL("/users/log-in");
