@@ -1,6 +1,7 @@
 //! Live connections: their number, how long they stay open, and how they end.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use axum::{
     routing::get,
 };
 use sigra::{
-    live::{Live, LiveLimit, LiveSocket},
+    live::{CLOSE_SESSION_ENDED, Live, LiveLimit, LiveSocket},
     testing::{TestClient, TestHost, TestResponse, assert_status},
 };
 use tokio::{
@@ -131,7 +132,7 @@ async fn serve_spawning(
     host: &Host,
     spawned: &Spawned,
     waits: bool,
-) -> (std::net::SocketAddr, mpsc::UnboundedReceiver<JoinHandle<bool>>) {
+) -> (SocketAddr, mpsc::UnboundedReceiver<JoinHandle<bool>>) {
     let (spawned, (tasks, started)) = (spawned.clone(), mpsc::unbounded_channel());
     let handler = async move |live: Live<User>, upgrade: WebSocketUpgrade| {
         live.on_upgrade(upgrade, move |socket, _| async move {
@@ -143,14 +144,18 @@ async fn serve_spawning(
         })
     };
     let router: Router = Router::new().route("/socket", get(handler)).layer(host.sigra().fetch_current_scope());
+    (serve(router).await, started)
+}
+
+async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, started)
+    address
 }
 
 /// Opens a WebSocket that never answers.
-async fn open_socket(address: std::net::SocketAddr, browser: &TestClient) -> TcpStream {
+async fn open_socket(address: SocketAddr, browser: &TestClient) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let key = browser.cookie(KEY).expect("a session");
     let handshake = format!(
@@ -199,4 +204,23 @@ async fn a_task_that_keeps_a_clone_of_the_socket_gets_nothing_after_the_session_
 /// Returns whether the server has neither sent anything nor disconnected, after enough time for that.
 async fn is_pending(socket: &mut TcpStream) -> bool {
     timeout(Duration::from_millis(100), socket.read_u8()).await.is_err()
+}
+
+#[tokio::test]
+async fn a_handler_that_returns_because_its_session_ended_closes_the_socket_with_that_reason() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let sigra = host.sigra().clone();
+    let handler = async move |live: Live<User>, upgrade: WebSocketUpgrade| {
+        live.on_upgrade(upgrade, move |mut socket, scope| async move {
+            // Nothing else is polled before `recv` sees that the session has ended.
+            sigra.delete_all_sessions(&scope.user().id).await.expect("a database");
+            assert_eq!(socket.recv().await, None);
+        })
+    };
+    let router: Router = Router::new().route("/socket", get(handler)).layer(host.sigra().fetch_current_scope());
+    let mut client = open_socket(serve(router).await, &browser).await;
+    let mut frame = [0; 4];
+    timeout(PATIENCE, client.read_exact(&mut frame)).await.expect("in time").expect("a close frame");
+    assert_eq!((frame[0], u16::from_be_bytes([frame[2], frame[3]])), (0x88, CLOSE_SESSION_ENDED));
 }

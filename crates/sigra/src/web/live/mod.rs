@@ -28,7 +28,7 @@ use futures_util::{Stream, StreamExt};
 use http::{StatusCode, request::Parts};
 
 use self::{
-    socket::{BUFFER, CLOSE_TIMEOUT, close_frame},
+    socket::{BUFFER, CLOSE_NORMAL, CLOSE_TIMEOUT, close_frame},
     sweep::ensure_swept,
 };
 use crate::{
@@ -149,11 +149,13 @@ impl<U: AuthUser, M> Live<U, M> {
             let socket = LiveSocket::new(socket, ended.clone());
             // Also if the handler panics.
             let open = ended.clone().drop_guard();
-            let (code, reason) = tokio::select! {
+            tokio::select! {
                 biased;
-                () = ended.cancelled() => close_frame(&connection.ended),
-                () = handler(socket.clone(), scope) => (1000, ""),
-            };
+                () = ended.cancelled() => {}
+                () = handler(socket.clone(), scope) => {}
+            }
+            // A handler can also return because its session has just ended.
+            let (code, reason) = if ended.is_cancelled() { close_frame(&connection.ended) } else { (CLOSE_NORMAL, "") };
             drop(open);
             socket.close(code, reason).await;
         })

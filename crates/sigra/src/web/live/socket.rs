@@ -21,6 +21,9 @@ pub const CLOSE_GOING_AWAY: u16 = 1001;
 /// key for too long. It can connect again. "Try again later" in IANA's registry.
 pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
 
+/// The WebSocket close code after the handler has returned (RFC 6455 section 7.4.1).
+pub(super) const CLOSE_NORMAL: u16 = 1000;
+
 /// The size of each socket's read buffer and write buffer, in bytes. Larger messages are read and written in pieces.
 pub(super) const BUFFER: usize = 4096;
 
