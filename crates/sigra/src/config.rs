@@ -168,7 +168,7 @@ impl Config {
         self.cookies.check()?;
         self.passwords.check()?;
         #[cfg(feature = "passkeys")]
-        self.login_methods.check()?;
+        self.login_methods.passkeys.check()?;
         self.second_factors.check()?;
         self.links.check()?;
         #[cfg(feature = "api-tokens")]
@@ -455,7 +455,7 @@ impl Config {
     #[cfg(feature = "passkeys")]
     #[must_use]
     pub fn relying_party(mut self, relying_party: impl Into<Option<RelyingParty>>) -> Self {
-        self.login_methods.relying_party = relying_party.into();
+        self.login_methods.passkeys.relying_party = relying_party.into();
         self
     }
 
@@ -463,7 +463,7 @@ impl Config {
     #[cfg(feature = "passkeys")]
     #[must_use]
     pub fn passkeys_per_user(mut self, max: usize) -> Self {
-        self.login_methods.passkeys_per_user = max;
+        self.login_methods.passkeys.per_user = max;
         self
     }
 }

@@ -208,7 +208,13 @@ impl<U: AuthUser> Sigra<U> {
             #[cfg(feature = "oauth-server")]
             oauth_keys: SigningKeys::derive(&config.secrets, "sigra oauth server"),
             #[cfg(feature = "passkeys")]
-            webauthn: config.login_methods.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
+            webauthn: config
+                .login_methods
+                .passkeys
+                .relying_party
+                .as_ref()
+                .map(RelyingParty::to_webauthn)
+                .transpose()?,
             #[cfg(feature = "device-bound")]
             challenge_keys: SigningKeys::derive(&config.secrets, "sigra binding challenge"),
             #[cfg(feature = "device-bound")]
@@ -267,7 +273,7 @@ impl<U: AuthUser> Sigra<U> {
     pub(crate) fn other_ways(&self) -> store::OtherWays<'_> {
         let methods = &self.parts.config.login_methods;
         #[cfg(feature = "passkeys")]
-        let passkeys = methods.relying_party.is_some();
+        let passkeys = methods.passkeys.relying_party.is_some();
         #[cfg(not(feature = "passkeys"))]
         let passkeys = false;
         store::OtherWays { links: methods.links, passkeys, providers: &methods.providers }

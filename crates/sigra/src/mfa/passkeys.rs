@@ -207,11 +207,11 @@ impl<U: AuthUser> Passkeys<'_, U> {
     /// passkey.
     #[must_use]
     pub fn can_add(self, factors: &SecondFactors) -> bool {
-        factors.passkeys.len() < self.sigra.parts.config.login_methods.passkeys_per_user
+        factors.passkeys.len() < self.sigra.parts.config.login_methods.passkeys.per_user
     }
 
     fn check_room(self, has: usize) -> Result<(), Error> {
-        let max = self.sigra.parts.config.login_methods.passkeys_per_user;
+        let max = self.sigra.parts.config.login_methods.passkeys.per_user;
         if has < max { Ok(()) } else { Err(Error::TooManyPasskeys { max }) }
     }
 
