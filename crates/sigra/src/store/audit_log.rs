@@ -133,7 +133,7 @@ fn audit_event<U: AuthUser>(row: &Row<U>) -> sqlx::Result<AuditEvent<U::Id>> {
     })
 }
 
-/// Deletes a batch of events from before a time.
+/// Deletes a batch of events from before a time, the oldest first: a user's logins must not go before their registration.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    purge_rows::<DB>(conn, "audit_events", "id", "inserted_at <= $1", expired).await
+    purge_rows::<DB>(conn, "audit_events", "id", "inserted_at <= $1 ORDER BY inserted_at", expired).await
 }

@@ -8,8 +8,8 @@ use crate::model::{
     window::Expired,
 };
 
-/// Deletes a batch of a table's rows. `condition` says which have expired: `$1` is the time. Rows that another process
-/// is purging are left to it.
+/// Deletes a batch of a table's rows. `condition` says which have expired, and may order them: `$1` is the time. Rows that
+/// another process is purging are left to it.
 pub(super) async fn purge_rows<DB: Dialect>(
     conn: &mut DB::Connection,
     table: &str,

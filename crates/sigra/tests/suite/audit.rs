@@ -8,7 +8,7 @@ use sigra::{
     testing::{TestHost, assert_status},
 };
 
-use super::host::{DAY, Host, User};
+use super::host::{DAY, Host, SECOND, User};
 
 async fn actions(host: &Host, user: &User) -> Vec<String> {
     let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
@@ -125,6 +125,28 @@ async fn events_are_purged_after_the_configured_retention() {
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();
         assert_eq!(left, kept, "{retention:?}, {days} days");
     }
+}
+
+/// Otherwise an account could seem to be unused, because its logins are gone and its registration isn't.
+#[tokio::test]
+async fn the_oldest_events_are_purged_first() {
+    let host = Host::with(|config| config.audit_retention(DAY)).await;
+    let mut conn = host.pool.acquire().await.unwrap();
+    for event in 0..30 {
+        host.sigra.audit().record_in(&mut conn, &Audit::new(format!("{event:02}"))).await.unwrap();
+        host.clock().advance(SECOND);
+    }
+    drop(conn);
+    // PostgreSQL moves rows that are updated.
+    host.execute("UPDATE audit_events SET metadata = metadata WHERE action < '15'").await;
+    // One event can't be deleted, so neither can the rest of its batch.
+    host.execute("CREATE TABLE kept (event UUID REFERENCES audit_events (id))").await;
+    host.execute("INSERT INTO kept SELECT id FROM audit_events WHERE action = '15'").await;
+    host.clock().advance(DAY * 2);
+    assert!(host.sigra.housekeeping().purge_expired().await.is_err());
+    let left = "SELECT action FROM audit_events ORDER BY action";
+    let left: Vec<String> = sqlx::query_scalar(left).fetch_all(&host.pool).await.unwrap();
+    assert_eq!(left, (10..30).map(|event| format!("{event:02}")).collect::<Vec<_>>());
 }
 
 /// Otherwise guesses at email addresses without an account would fill the table.
