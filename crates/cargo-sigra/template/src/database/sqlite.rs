@@ -1,6 +1,9 @@
 //! SQLite: a file, with a write-ahead log.
 
+#[cfg(unix)]
+use std::fs::OpenOptions;
 use std::{
+    path::Path,
     str::FromStr,
     time::{Duration, Instant},
 };
@@ -69,8 +72,25 @@ pub(super) fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
         .busy_timeout(BUSY_TIMEOUT))
 }
 
+/// Creates the file so that other users of the machine can't read it. The files of the write-ahead log get its
+/// permissions. If it can't be created, SQLite says why.
+#[cfg(unix)]
+fn create_private(file: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    // SQLite's own names, such as `file:…` for a database in memory.
+    if !file.to_string_lossy().starts_with("file:") {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).ok();
+    }
+}
+
+/// Other systems let only the owner's programs read a new file, unless its folder says otherwise.
+#[cfg(not(unix))]
+fn create_private(_: &Path) {}
+
 /// The very first connection turns the write-ahead log on. SQLite's busy timeout doesn't cover that, so others try again.
 pub(super) async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+    create_private(options.get_filename());
     let begun = Instant::now();
     loop {
         match options.connect().await {

@@ -537,6 +537,23 @@ async fn a_database_file_can_be_given_as_a_path() {
     let file_in_prod = settings(&[&[("DATABASE_URL", &*path)][..], &PROD[..]].concat());
     assert_eq!(file_in_prod.expect("valid settings").database_url, path);
 }
+
+// <template>
+#[cfg(not(feature = "postgres"))]
+// </template>
+#[cfg(unix)]
+#[tokio::test]
+async fn other_users_of_the_machine_cant_read_a_new_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("app.db").display().to_string();
+    let pool = database::open(&path).await.unwrap_or_else(|error| panic!("{error}"));
+    sqlx::query("DELETE FROM users").execute(&pool).await.expect("a database");
+    let files = std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file"));
+    let modes: Vec<_> = files.map(|file| file.metadata().expect("a file").permissions().mode() & 0o777).collect();
+    assert_eq!(modes, [0o600; 3], "the database, its write-ahead log and the log's index");
+}
 // </sqlite>
 
 #[tokio::test]
