@@ -199,9 +199,9 @@ impl<U: AuthUser> Sigra<U> {
                 config.passwords.workers,
                 config.passwords.worker_timeout,
             )?,
-            addresses: Addresses::new(config.requests.limit_of_addresses()),
+            addresses: Addresses::new(config.requests.limit_of_addresses(), &config.clock),
             #[cfg(feature = "oauth-server")]
-            addresses_of_programs: Addresses::new(config.requests.limit_of_addresses()),
+            addresses_of_programs: Addresses::new(config.requests.limit_of_addresses(), &config.clock),
             stored_responses: StoredResponses::default(),
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
             limit_keys: SigningKeys::derive(&config.secrets, "sigra limits"),

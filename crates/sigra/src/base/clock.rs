@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use time::OffsetDateTime;
@@ -79,6 +79,12 @@ impl Clock {
         let skew = i64::try_from(self.skew.whole_milliseconds()).unwrap_or_default();
         let now = self.stopped_at.map_or_else(system, to_ms);
         now.saturating_add(skew).saturating_add(self.offset_ms.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time since an instant. Unlike [`now`](Self::now), it doesn't depend on how the system's clock is set.
+    pub(crate) fn since(&self, begun: Instant) -> Duration {
+        let passed = if self.stopped_at.is_some() { Duration::ZERO } else { begun.elapsed() };
+        passed.saturating_add(Duration::from_millis(self.offset_ms.load(Ordering::Relaxed).unsigned_abs()))
     }
 
     /// Returns what the database must do to the time of its own clock.

@@ -4,32 +4,44 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock as _,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed, keyed::DefaultKeyedStateStore},
+};
 
-use crate::{base::error::Error, model::limit::AddressLimit};
+use crate::{
+    base::{clock::Clock, error::Error},
+    model::limit::AddressLimit,
+};
+
+type Limiter<K, S> = RateLimiter<K, S, Stopwatch, NoOpMiddleware<Duration>>;
 
 /// Counts the requests of each IP address.
 pub(crate) struct Addresses {
-    limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    limiter: Option<Limiter<IpAddr, DefaultKeyedStateStore<IpAddr>>>,
     /// The limit that all clients without a known address share.
-    unknown: Option<DefaultDirectRateLimiter>,
+    unknown: Option<Limiter<NotKeyed, InMemoryState>>,
     is_unknown_told: AtomicBool,
     checks: AtomicUsize,
 }
 
 impl Addresses {
     /// Creates the counters. `None` means no limit.
-    pub fn new(limit: Option<AddressLimit>) -> Self {
+    pub fn new(limit: Option<AddressLimit>, clock: &Clock) -> Self {
+        let stopwatch = || Stopwatch { clock: clock.clone(), started: Instant::now() };
         let quota = |limit: AddressLimit| Quota::per_minute(limit.per_minute).allow_burst(limit.burst);
         let for_many = |limit: AddressLimit| AddressLimit {
             burst: limit.burst.saturating_mul(UNKNOWN_CLIENTS),
             per_minute: limit.per_minute.saturating_mul(UNKNOWN_CLIENTS),
         };
         Self {
-            limiter: limit.map(quota).map(RateLimiter::keyed),
-            unknown: limit.map(for_many).map(quota).map(RateLimiter::direct),
+            limiter: limit.map(quota).map(|quota| RateLimiter::dashmap_with_clock(quota, stopwatch())),
+            unknown: limit.map(for_many).map(quota).map(|quota| RateLimiter::direct_with_clock(quota, stopwatch())),
             is_unknown_told: AtomicBool::new(false),
             checks: AtomicUsize::new(0),
         }
@@ -64,6 +76,24 @@ impl Addresses {
     }
 }
 
+/// Measures the time between requests. It never goes back, and stands still with a stopped clock.
+#[derive(Clone, Debug)]
+struct Stopwatch {
+    clock: Clock,
+    started: Instant,
+}
+
+impl governor::clock::Clock for Stopwatch {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.clock.since(self.started).min(LONGEST)
+    }
+}
+
+/// The counters can't have times above 584 years, to which a test could advance a clock.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
 /// How many times the limit of one address the clients without a known address share.
 pub(crate) const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
@@ -80,8 +110,6 @@ pub(crate) fn network(ip: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -94,25 +122,47 @@ mod tests {
 
     #[test]
     fn a_limited_address_does_not_limit_others() {
-        let addresses = Addresses::new(Some(AddressLimit::default()));
+        let addresses = Addresses::new(Some(AddressLimit::default()), &Clock::stopped());
         let (noisy, quiet): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         for _ in 0..100 {
             addresses.check(noisy).expect("within the burst");
         }
         assert!(matches!(addresses.check(noisy), Err(Error::TooManyAttempts { .. })));
         addresses.check(quiet).expect("another address");
-        Addresses::new(None).check(noisy).expect("no limit");
+        Addresses::new(None, &Clock::stopped()).check(noisy).expect("no limit");
     }
 
     #[test]
     fn clients_without_an_address_share_one_limit() {
-        let addresses = Addresses::new(Some(AddressLimit::default()));
+        let addresses = Addresses::new(Some(AddressLimit::default()), &Clock::stopped());
         for _ in 0..1000 {
             addresses.check_unknown().expect("within the burst");
         }
         let Err(Error::TooManyAttempts { retry_after }) = addresses.check_unknown() else { panic!("without a limit") };
         assert!(retry_after <= Duration::from_millis(100), "ten a second, not {retry_after:?}");
         addresses.check([192, 0, 2, 1].into()).expect("an address of its own");
-        Addresses::new(None).check_unknown().expect("no limit");
+        Addresses::new(None, &Clock::stopped()).check_unknown().expect("no limit");
+    }
+
+    /// Otherwise a test that uses up a limit would depend on the speed of the machine.
+    #[test]
+    fn a_limit_stands_still_with_a_stopped_clock_and_follows_it_when_it_advances() {
+        let second = Duration::from_secs(1);
+        let time = |clock: Clock| Stopwatch { clock, started: Instant::now() - second }.now();
+        assert_eq!(time(Clock::stopped()), Duration::ZERO);
+        assert!(time(Clock::system()) >= second);
+
+        let clock = Clock::stopped();
+        let addresses = Addresses::new(Some(AddressLimit::default()), &clock);
+        let noisy = IpAddr::from([192, 0, 2, 1]);
+        while addresses.check(noisy).is_ok() {}
+        clock.advance(second);
+        addresses.check(noisy).expect("one per second");
+        addresses.check(noisy).expect_err("one per second");
+        clock.advance(Duration::MAX);
+        for _ in 0..100 {
+            addresses.check(noisy).expect("within the burst");
+        }
+        addresses.check(noisy).expect_err("not more than the burst");
     }
 }

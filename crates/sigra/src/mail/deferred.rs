@@ -11,7 +11,7 @@ use crate::base::{telemetry, token::random_bytes};
 pub(super) const MIN_DELAY: Duration = Duration::from_millis(200);
 
 /// See [`MIN_DELAY`].
-pub(super) const MAX_DELAY: Duration = Duration::from_secs(2);
+const MAX_DELAY: Duration = Duration::from_secs(2);
 
 /// How much work can wait. It is counted apart from emails, because pages promise the emails.
 const MAX: usize = 1000;
@@ -26,15 +26,23 @@ pub(super) struct Deferred {
     permits: Arc<Semaphore>,
     /// Notified to end all delays.
     flush: Arc<Notify>,
+    /// The shortest delay, and the longest.
+    delays: (Duration, Duration),
 }
 
 impl Default for Deferred {
     fn default() -> Self {
-        Self { tasks: TaskTracker::new(), permits: Arc::new(Semaphore::new(CONCURRENCY)), flush: Arc::default() }
+        Self::between(MIN_DELAY, MAX_DELAY)
     }
 }
 
 impl Deferred {
+    /// With delays between these.
+    pub(super) fn between(min: Duration, max: Duration) -> Self {
+        let permits = Arc::new(Semaphore::new(CONCURRENCY));
+        Self { tasks: TaskTracker::new(), permits, flush: Arc::default(), delays: (min, max) }
+    }
+
     pub fn spawn<E>(&self, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: fmt::Display + Send + 'static,
@@ -70,14 +78,27 @@ impl Deferred {
 
     async fn delay(&self) {
         tokio::select! {
-            () = tokio::time::sleep(random_delay()) => {}
+            () = tokio::time::sleep(random_between(self.delays)) => {}
             () = self.flush.notified() => {}
         }
     }
 }
 
-/// Returns a random delay between [`MIN_DELAY`] and [`MAX_DELAY`].
-fn random_delay() -> Duration {
+/// Returns a random delay between the shortest and the longest.
+fn random_between((min, max): (Duration, Duration)) -> Duration {
     let random = random_bytes().map_or(u16::MAX, u16::from_be_bytes);
-    MIN_DELAY + (MAX_DELAY - MIN_DELAY) * u32::from(random) / u32::from(u16::MAX)
+    min + (max - min) * u32::from(random) / u32::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_5_delays_are_random() {
+        let delays: Vec<Duration> = (0..100).map(|_| random_between(Deferred::default().delays)).collect();
+        assert!(delays.iter().all(|delay| (MIN_DELAY..=MAX_DELAY).contains(delay)), "{delays:?}");
+        let first_half = delays.iter().filter(|delay| **delay < (MIN_DELAY + MAX_DELAY) / 2).count();
+        assert!((10..90).contains(&first_half), "{delays:?}");
+    }
 }

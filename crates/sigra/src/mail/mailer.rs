@@ -362,10 +362,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::mail::{
-        deferred::{MAX_DELAY, MIN_DELAY},
-        outbox::fake::FakeRows,
-    };
+    use crate::mail::{deferred::MIN_DELAY, outbox::fake::FakeRows};
 
     /// A mail server that gives each email the next of these replies. Returns the emails.
     async fn serve(listener: &TcpListener, responses: &[&str]) -> Vec<String> {
@@ -444,21 +441,20 @@ mod tests {
             waits.push(wait);
         }
         assert!(waits.len() == 20 && waits.iter().all(|wait| *wait >= MIN_DELAY), "{waits:?}");
-        let first_half = waits.iter().filter(|wait| **wait < (MIN_DELAY + MAX_DELAY) / 2).count();
-        assert!((1..20).contains(&first_half), "{waits:?}");
     }
 
     #[tokio::test]
     async fn settling_ends_the_random_delay() {
-        let (mailer, begun, is_done) = (mailer(), Instant::now(), Arc::new(AtomicBool::new(false)));
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let (mut mailer, is_done) = (mailer(), Arc::new(AtomicBool::new(false)));
+        Arc::get_mut(&mut mailer.0).expect("no clone").deferred = Deferred::between(HOUR, 2 * HOUR);
         let done = is_done.clone();
         mailer.defer(async move {
             done.store(true, Ordering::SeqCst);
             Ok::<_, MailError>(())
         });
-        mailer.settle().await;
+        tokio::time::timeout(HOUR / 60, mailer.settle()).await.expect("without the delay");
         assert!(is_done.load(Ordering::SeqCst));
-        assert!(begun.elapsed() < MIN_DELAY);
     }
 
     /// The mailer of a mail server that never responds, and an outbox that it doesn't use by itself.

@@ -287,7 +287,8 @@ pub trait TestHost: Sync {
         self.authenticated_fixture()
     }
 
-    /// Registers a [user](Self::registered_fixture) with an authenticator app, and returns them and their backup codes.
+    /// Registers a [user](Self::registered_fixture) with an authenticator app, and returns them and their backup codes. In
+    /// the next hour, the app doesn't show `000000`, so that this is a wrong code, and shows no code twice.
     ///
     /// ```
     /// # use sigra::testing::TestHost;

@@ -1,5 +1,7 @@
 //! Second factors without forms, for the fixtures of [`TestHost`](super::TestHost).
 
+use std::collections::BTreeSet;
+
 use http::HeaderMap;
 use time::OffsetDateTime;
 
@@ -22,10 +24,20 @@ use crate::{
     testing::client::TestClient,
 };
 
+/// Returns whether an app shows `000000`, or a code twice, within the next hour. A test that enters `000000` as a wrong
+/// code, or a code from before, would fail with it: once in some hundred thousand times.
+fn shows_a_code_by_chance(secret: &TotpSecret, now: OffsetDateTime) -> bool {
+    let mut shown = BTreeSet::from(["000000".to_owned()]);
+    !(-1..120).all(|step| shown.insert(secret.code_at(now + time::Duration::seconds(30 * step))))
+}
+
 impl<U: AuthUser> Sigra<U> {
     /// Sets up an authenticator app none of whose codes was used yet.
     pub(super) async fn set_up_totp(&self, user: &U::Id) -> Result<BackupCodes, Error> {
-        let secret = TotpSecret::generate()?;
+        let mut secret = TotpSecret::generate()?;
+        while shows_a_code_by_chance(&secret, self.now()) {
+            secret = TotpSecret::generate()?;
+        }
         let encrypted = self.mfa().encrypt_totp(&secret, user)?;
         let mut tx = self.begin().await?;
         store::totp::insert::<U>(&mut tx, user, &encrypted, 0, self.now()).await?;

@@ -14,9 +14,13 @@ const ENDPOINTS: [ProviderEndpoint; 4] =
 
 /// Logs in at a provider that nothing is known of yet, and that misbehaves.
 async fn login_page(corp: &TestProvider, fault: ProviderFault) -> OauthError {
+    login_within(Duration::from_secs(60), corp, fault).await
+}
+
+async fn login_within(timeout: Duration, corp: &TestProvider, fault: ProviderFault) -> OauthError {
     corp.misbehave(fault);
     corp.log_in_as(jane().email_in_profile());
-    let providers = Providers::new([corp.oidc("corp")]).unwrap().timeout(Duration::from_millis(300));
+    let providers = Providers::new([corp.oidc("corp")]).unwrap().timeout(timeout);
     log_in(&providers, corp).await.unwrap_err()
 }
 
@@ -59,10 +63,11 @@ async fn no_endpoint_can_make_a_login_wait_longer_than_the_timeout() {
     let corp = TestProvider::start().await;
     for endpoint in ENDPOINTS {
         let start = Instant::now();
-        let error = login_page(&corp, ProviderFault::Slow(endpoint)).await;
+        let error = login_within(Duration::from_millis(300), &corp, ProviderFault::Slow(endpoint)).await;
         assert_eq!(error, OauthError::TimedOut, "{endpoint:?}");
         assert!(error.is_unreachable());
-        assert!(start.elapsed() < Duration::from_secs(10), "{endpoint:?}");
+        // The response would come after a minute.
+        assert!(start.elapsed() < Duration::from_secs(30), "{endpoint:?}");
     }
 }
 

@@ -308,7 +308,7 @@ async fn several_nodes_purge_expired_rows_in_the_background() {
     for host in [&host, &other] {
         assert_eq!(who(&host.take_over(&fresh)).await, user.email);
     }
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if host.rows().await == 1 {
             return;
         }

@@ -99,16 +99,18 @@ pub struct Host {
     database: TestDatabase,
 }
 
-/// The handler of `/slow` reports that it began, and waits to be released.
+/// The handler of `/slow` reports that it began, and waits to be released. That of `/live` reports that it began.
 #[derive(Clone)]
 pub struct Slow {
     begun: Arc<Semaphore>,
     released: Arc<Semaphore>,
+    live: Arc<Semaphore>,
 }
 
 impl Slow {
     fn new() -> Self {
-        Self { begun: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) }
+        let [begun, released, live] = [(); 3].map(|()| Arc::new(Semaphore::new(0)));
+        Self { begun, released, live }
     }
 
     /// Waits until this number of slow requests has reached the handler.
@@ -118,6 +120,12 @@ impl Slow {
 
     pub fn release(&self, requests: usize) {
         self.released.add_permits(requests);
+    }
+
+    /// Waits until another live connection is open.
+    pub async fn live(&self) {
+        let open = tokio::time::timeout(MINUTE, self.live.acquire());
+        open.await.expect("a live connection in time").expect("never closed").forget();
     }
 }
 
@@ -330,7 +338,8 @@ pub struct App {
 }
 
 /// Responds when the session ends.
-async fn live(live: Live<User>) -> &'static str {
+async fn live(State(app): State<App>, live: Live<User>) -> &'static str {
+    app.slow.live.add_permits(1);
     live.ended().await;
     "ended"
 }

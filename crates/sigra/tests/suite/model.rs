@@ -1143,12 +1143,24 @@ impl Reality {
         }
     }
 
-    /// Returns the code that a user's app showed.
+    /// Returns the code that a user's app showed, or another one if the current app shows that too, by chance.
     fn code(&self, user: usize, app: usize, steps_ago: u64) -> String {
         let now = self.clock.now().unix_timestamp().unsigned_abs();
         let apps = &self.apps[user];
-        let app = apps.iter().rev().nth(app % apps.len().max(1));
-        app.map_or_else(|| "000000".to_owned(), |app| app.generate(now - steps_ago * STEP).to_string())
+        let code = |app: usize, steps_ago: u64| {
+            apps.iter().rev().nth(app).map(|app| app.generate(now - steps_ago * STEP).to_string())
+        };
+        let app = app % apps.len().max(1);
+        let wanted = code(app, steps_ago).unwrap_or_else(|| "000000".to_owned());
+        let shown = [code(0, 0), code(0, 1)];
+        let is_by_chance =
+            |wanted: &String| (app > 0 || steps_ago > 1) && shown.iter().flatten().any(|code| code == wanted);
+        match is_by_chance(&wanted) {
+            false => wanted,
+            true => {
+                (0..3).map(|digit| digit.to_string().repeat(6)).find(|code| !is_by_chance(code)).expect("two are shown")
+            }
+        }
     }
 
     /// Notes the session that a login opened.

@@ -403,7 +403,7 @@ async fn every_event_is_logged_with_its_documented_name_level_and_fields() {
         if event == telemetry::CACHE_BYPASSED {
             continue;
         }
-        for _ in 0..100 {
+        for _ in 0..1200 {
             if was_logged(event) {
                 break;
             }
