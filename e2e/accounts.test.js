@@ -186,7 +186,7 @@ suite("an account", (world) => {
       await page.getByRole("link", { name: "Delete your account You'll have" }).click();
       await page.getByLabel("to delete your account").fill(email);
       await press(page, "Delete my account");
-      assert.match(await page.locator(".flash").innerText(), /^Your account will be deleted on .* to keep your account\.$/);
+      assert.match(await page.locator(".flash").innerText(), /^Your account will be deleted on .*\. To keep your account, log in before .*\.$/);
       await assertAnonymous(page);
       await logIn(page, { email, password: PASSWORD });
       assert.match(await page.locator(".flash").allInnerTexts().then((texts) => texts.join(" ")), /we kept it/);

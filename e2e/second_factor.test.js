@@ -83,6 +83,9 @@ suite("a second factor", (world) => {
       assert.equal(download.suggestedFilename(), "my_app-backup-codes.txt");
       assert.deepEqual((await readFile(await download.path(), "utf8")).trim().split("\n"), codes);
       assert.equal(await page.getByRole("button", { name: "Print" }).isVisible(), mode.javaScriptEnabled);
+      await page.emulateMedia({ media: "print" });
+      assert.deepEqual(await printed(page), ["MyApp", "Backup codes", ...codes]);
+      await page.emulateMedia({ media: null });
 
       const elsewhere = await world.browser(mode);
       for (const [code, answer] of [[codes[0], "/"], [codes[0], "/users/mfa-challenge"], [codes[1].toUpperCase(), "/"]]) {
@@ -117,3 +120,10 @@ suite("a second factor", (world) => {
     });
   });
 });
+
+/** Returns the texts that the printer puts on paper, without the explanation of the codes. */
+async function printed(page) {
+  const texts = await page.locator("a, button, h1, .flash, .codes code").all();
+  const visible = await Promise.all(texts.map(async (text) => (await text.isVisible()) && (await text.innerText()).trim()));
+  return visible.filter(Boolean);
+}

@@ -1,4 +1,6 @@
 // All pages of the application, and the rules that each must follow.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { EMAIL } from "./app.js";
 import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, logOut, openMail, press, send } from "./browser.js";
 import { AuthenticatorApp } from "./authenticator_app.js";
@@ -72,7 +74,10 @@ export async function eachPage(browser, options, visit) {
   await send(page, { [`Type ${EMAIL} to delete your account`]: "ada@example.com" }, "Delete my account");
   await open("settings-delete-error");
   await open("log-in-methods", "/users/settings/log-in-methods");
+  await open("settings-language", "/users/settings/language");
   await open("activity", "/users/settings/activity");
+  await tokenPages(page, open);
+  await programPages(page, open);
   for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
     await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
   }
@@ -136,6 +141,46 @@ async function passkeyPages(page, open) {
   await open("mfa-settings-remove");
 }
 
+/** Visits the settings of access tokens. */
+async function tokenPages(page, open) {
+  const create = async (fields) => {
+    await page.goto("/users/settings/tokens");
+    await page.getByLabel("Name").fill("A script that copies all projects each night");
+    if (fields.permission) await page.getByLabel(fields.permission).check();
+    if (fields.date) await page.getByLabel("Expires", { exact: true }).selectOption("On the date below");
+    if (fields.date) await page.getByLabel("Last day on which it is valid").fill(fields.date);
+    await press(page, "Create token");
+  };
+  await open("tokens", "/users/settings/tokens");
+  await create({});
+  await open("tokens-permission-error");
+  await create({ permission: "See your projects", date: "2020-01-31" });
+  await open("tokens-date-error");
+  await create({ permission: "See your projects" });
+  await open("tokens-created");
+  await page.getByRole("button", { name: "Revoke…" }).first().click();
+  await open("tokens-revoke");
+}
+
+/** Visits the pages on which the user gives programs access. */
+async function programPages(page, open) {
+  const asked = { client_id: "my_app_cli", scope: "projects:read projects:write" };
+  const challenge = { code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", code_challenge_method: "S256" };
+  const authorize = (client) =>
+    `/oauth/authorize?${new URLSearchParams({ ...asked, ...challenge, ...client, response_type: "code" })}`;
+  await open("authorize", authorize({ redirect_uri: "http://127.0.0.1:9/callback" }));
+  await open("authorize-problem", authorize({ client_id: "unknown", redirect_uri: "http://127.0.0.1:9/callback" }));
+  await open("device", "/device");
+  await send(page, { Code: "BCDF-GHJK" }, "Continue");
+  await open("device-error");
+  const device = await page.request.post("/oauth/device_authorization", { form: asked });
+  await page.goto((await device.json()).verification_uri_complete);
+  await press(page, "Continue");
+  await open("authorize-device");
+  await press(page, "Cancel");
+  await open("device-canceled");
+}
+
 /** Replaces the email address with a very long one, because pages must not get wider than the screen. */
 export async function stretchEmail(page) {
   const long = "maximiliane.von-und-zu-hohenlohe-langenburg@international.example-corporation.com";
@@ -147,6 +192,29 @@ export async function stretchEmail(page) {
     },
     [EMAIL, long],
   );
+}
+
+const TRANSLATIONS = join(import.meta.dirname, "../../crates/cargo-sigra/template/locales/de.po");
+
+/** Shows the words of the page in German, in which they are longer, while `look` runs. Texts with parameters stay. */
+export async function inGerman(page, look) {
+  const german = [...readFileSync(TRANSLATIONS, "utf8").matchAll(/^msgid (".+")\nmsgstr (".+")$/gm)];
+  const replaced = await page.evaluateHandle(
+    (german) => {
+      const replaced = [];
+      const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) {
+        const { data } = texts.currentNode;
+        if (!german[data.trim()]) continue;
+        replaced.push([texts.currentNode, data]);
+        texts.currentNode.data = data.replace(data.trim(), () => german[data.trim()]);
+      }
+      return replaced;
+    },
+    Object.fromEntries(german.map(([, english, german]) => [JSON.parse(english), JSON.parse(german)])),
+  );
+  await look();
+  await replaced.evaluate((replaced) => replaced.forEach(([text, data]) => (text.data = data)));
 }
 
 /** Returns descriptions of what is wrong with the current page. Runs inside the page. */
@@ -168,13 +236,17 @@ export function faults() {
 
   for (const input of all("input:not([type=hidden])")) {
     check(input.labels.length === 1, `no label: ${named(input)}`);
-    if (input.type !== "checkbox") check(input.autocomplete, `no autocomplete: ${named(input)}`);
+    if (!["checkbox", "date"].includes(input.type)) check(input.autocomplete, `no autocomplete: ${named(input)}`);
+    if (input.type === "email" && !input.readOnly) check(input.maxLength === 254, `too short for some: ${named(input)}`);
   }
   for (const control of all("a, button")) check(control.textContent.trim(), `no name: ${named(control)}`);
   for (const flash of all(".flash")) {
     const role = flash.classList.contains("flash-error") ? "alert" : "status";
     check(flash.getAttribute("role") === role, `not the role ${role}: ${named(flash)}`);
   }
+  const problems = all(".field .problem, fieldset .problem").map((problem) => problem.closest(".field, fieldset"));
+  const isAtProblem = problems.some((field) => field.contains(document.activeElement));
+  check(!problems.length || isAtProblem, `the focus is not at a problem: ${named(document.activeElement)}`);
   const ids = all("[id]").map((element) => element.id);
   check(new Set(ids).size === ids.length, `an id is used twice: ${ids}`);
   for (const reference of all("[aria-describedby], [aria-labelledby]")) {

@@ -13,13 +13,13 @@ use time::macros::format_description;
 // </!pages>
 use time::OffsetDateTime;
 
-/// `9 December 2026`.
+/// `December 9, 2026`.
 pub fn day(at: OffsetDateTime) -> String {
     // <languages>
-    t!("{day} {month} {year}", day = at.day(), month = month(at.month()), year = at.year())
+    t!("{month} {day}, {year}", month = month(at.month()), day = at.day(), year = at.year())
     // </languages>
     // <!languages>
-    // let format = format_description!("[day padding:none] [month repr:long] [year]");
+    // let format = format_description!("[month repr:long] [day padding:none], [year]");
     // at.format(&format).unwrap_or_else(|_| at.to_string())
     // </!languages>
 }
@@ -49,7 +49,7 @@ fn month(month: Month) -> &'static str {
 pub struct Moment {
     /// For the attribute `datetime`: `2026-12-09T17:05:30Z`.
     pub machine: String,
-    /// `9 December 2026, 17:05 UTC`.
+    /// `December 9, 2026, 17:05 UTC`.
     pub text: String,
 }
 

@@ -265,7 +265,7 @@ impl UserNotifier {
                     .map(|_| t!("A program that has the token “{name}” can now use your account.", name = token.name)),
                 Some(t!(
                     "The token allows: {permissions}.",
-                    permissions = permissions::all_in_words(&token.permissions).join(", ")
+                    permissions = permissions::all_in_words(&token.permissions).join("; ")
                 )),
                 Some(match token.expires_at {
                     Some(at) => t!("The token expires on {day}.", day = day(at)),
@@ -301,7 +301,7 @@ impl UserNotifier {
                     .then(|| t!("We haven't verified this program, and it chose its own name.").to_owned()),
                 Some(t!(
                     "The program is allowed to: {permissions}.",
-                    permissions = permissions::all_in_words(&grant.permissions).join(", ")
+                    permissions = permissions::all_in_words(&grant.permissions).join("; ")
                 )),
                 grant.resource.as_ref().map(|resource| t!("Its access is limited to {resource}.", resource)),
                 Some(t!("Its access ends on {day}, or when you end it.", day = day(new.ends_at))),
@@ -389,7 +389,7 @@ impl UserNotifier {
     pub fn account_recovered(&self, user: &User) -> Mail {
         warn(user, || {
             let what = t!(
-                "You recovered your account with the link that we sent you. It has this email address and your new password, second factors added since then and all linked accounts were removed, and all devices were logged out."
+                "You recovered your account with the link that we sent you. It has this email address and your new password. Second factors added since then and all linked accounts were removed, and all devices were logged out."
             );
             Letter {
                 subject: t!("You got your account back"),
@@ -516,7 +516,7 @@ impl UserNotifier {
                 Some(after) => (
                     t!("Your account will be deleted"),
                     t!(
-                        "Your MyApp account will be deleted on {day}. Log in before {day} to keep your account.",
+                        "Your MyApp account will be deleted on {day}. To keep your account, log in before {day}.",
                         day = day(after)
                     ),
                 ),

@@ -206,12 +206,12 @@ async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let after = host.clock().now() + GRACE;
-    let day = format!("{} {} {}", after.day(), after.month(), after.year());
-    assert_contains(&browser.get(PAGE).await, &format!("Log in before {day} to keep your account."));
+    let day = format!("{} {}, {}", after.month(), after.day(), after.year());
+    assert_contains(&browser.get(PAGE).await, &format!("To keep your account, log in before {day}."));
     delete_account(&browser, &user.email).await;
-    assert_contains(&browser.get("/").await, &format!("Log in before {day} to keep your account."));
+    assert_contains(&browser.get("/").await, &format!("To keep your account, log in before {day}."));
     let mail = host.mails_to(&user.email).await.pop().expect("an email");
-    assert!(mail.text.contains(&format!("Log in before {day} to keep your account.")), "{}", mail.text);
+    assert!(mail.text.contains(&format!("To keep your account, log in before {day}.")), "{}", mail.text);
 }
 
 #[tokio::test]

@@ -230,6 +230,43 @@ async fn the_user_gets_an_email_about_a_new_token() {
     assert_contains(&browser.get("/users/settings/activity").await, "Created an access token");
 }
 
+#[tokio::test]
+async fn several_permissions_of_a_token_can_be_told_apart() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let both = [form("Backup script", "30"), vec![("token[permissions][]", "projects:write")]].concat();
+    assert_redirected_to(&browser.post(PATH, &both).await, PATH);
+    let page = browser.get(PATH).await;
+    for permission in ["<p>See your projects</p>", "<p>Create, change and delete your projects</p>"] {
+        assert_contains(&page, permission);
+    }
+    let mails = host.mails_to(&user.email).await;
+    let [.., mail] = &mails[..] else { panic!("{mails:?}") };
+    let said = "The token allows: See your projects; Create, change and delete your projects.";
+    assert!(mail.text.contains(said), "{}", mail.text);
+}
+
+#[tokio::test]
+async fn the_focus_is_where_the_problem_of_a_new_token_is() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let past = [form("Backup script", "date"), vec![("token[expires_on]", "2020-01-31")]].concat();
+    let nothing = vec![("token[name]", "Backup script"), ("token[expires_in_days]", "30")];
+    for (sent, field) in [
+        (form(" ", "30"), "token_name"),
+        (nothing, "token_projects:read"),
+        (form("Backup script", "1.5"), "token_expires_in_days"),
+        (past, "token_expires_on"),
+    ] {
+        let page = browser.post(PATH, &sent).await;
+        assert_status(&page, 422);
+        let text = page.text();
+        let focused: Vec<&str> =
+            text.lines().filter(|line| line.contains(" autofocus") && line.contains(" name=\"token")).collect();
+        assert!(matches!(focused[..], [line] if line.contains(&format!("id=\"{field}\""))), "{field}: {focused:?}");
+    }
+}
+
 /// Somebody registers another person's address, and names tokens.
 #[tokio::test]
 async fn an_address_that_was_never_confirmed_gets_no_words_of_a_stranger() {

@@ -156,7 +156,7 @@ async fn invariant_18_a_proven_address_of_a_confirmed_account_is_linked_only_aft
     assert_eq!(site.count("user_identities").await, 0);
     let response = browser.post("/users/settings/log-in-methods/link", &[("user[pending]", &pending_on(&page))]).await;
     assert_redirected_to(&response, METHODS);
-    assert_contains(&browser.get(METHODS).await, "Unlink Corp");
+    assert_contains(&browser.get(METHODS).await, r#"Unlink<span class="visually-hidden"> Corp</span>"#);
     assert_contains_mail(&site.host, &user.email, "An account was linked to yours").await;
     assert_audit_event(site.host.sigra(), &user, "auth.identity.linked").await;
     assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/corp").await, "/");

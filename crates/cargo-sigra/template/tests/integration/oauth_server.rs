@@ -339,7 +339,7 @@ async fn a_user_is_emailed_once_when_a_program_gets_access() {
 async fn the_email_about_a_program_is_in_the_language_of_its_user() {
     let host = Host::new().await;
     for (language, subject) in
-        [("", "A program got access to your account"), ("de", "Ein Programm hat Zugriff auf Ihr Konto bekommen")]
+        [("", "A program got access to your account"), ("de", "Ein Programm hat Zugriff auf Ihr Konto erhalten")]
     {
         let (user, browser) = host.authenticated_fixture().await;
         assert_status(&browser.put("/users/settings/language", &[("user[language]", language)]).await, 303);

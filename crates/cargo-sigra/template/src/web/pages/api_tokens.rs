@@ -45,6 +45,16 @@ impl TokensPage {
     fn expires_in(&self, days: &str) -> bool {
         self.asked.expires_in_days == days
     }
+
+    /// Returns what is wrong with the choice of when the token expires.
+    fn problem_of_period(&self) -> Option<&'static str> {
+        self.problems.expires_in_days.filter(|_| !self.expires_in("date"))
+    }
+
+    /// Returns what is wrong with the date on which the token expires.
+    fn problem_of_date(&self) -> Option<&'static str> {
+        self.problems.expires_in_days.filter(|_| self.expires_in("date"))
+    }
 }
 
 /// One row of the page. It contains no token and no hash.
@@ -52,7 +62,7 @@ struct Token {
     id: Uuid,
     name: String,
     hint: String,
-    allows: String,
+    permissions: Vec<&'static str>,
     created: Moment,
     last_used: Option<Moment>,
     ip: Option<String>,
@@ -66,7 +76,7 @@ impl Token {
             id: token.id,
             name: token.name.clone(),
             hint: token.hint.clone(),
-            allows: permissions::all_in_words(&token.permissions).join(", "),
+            permissions: permissions::all_in_words(&token.permissions),
             created: moment(token.inserted_at),
             last_used: token.last_used_at.map(moment),
             ip: token.last_used_ip.map(|ip| ip.to_string()),

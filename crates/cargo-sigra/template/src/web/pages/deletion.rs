@@ -54,7 +54,7 @@ pub async fn delete(
 
 fn goodbye(delete_after: Option<OffsetDateTime>) -> String {
     match delete_after.map(day) {
-        Some(day) => t!("Your account will be deleted on {day}. Log in before {day} to keep your account.", day),
+        Some(day) => t!("Your account will be deleted on {day}. To keep your account, log in before {day}.", day),
         None => t!("Your account was deleted.").to_owned(),
     }
 }

@@ -175,7 +175,7 @@ pub fn put_linked(accounts: &Accounts, session: &CookieSession, provider: &str, 
     match linked {
         Linked::Now => session.put_flash(Flash::Info, t!("You can now log in with {provider}.", provider))?,
         Linked::Before => {
-            session.put_flash(Flash::Info, t!("You could already log in with this {provider} account.", provider))?;
+            session.put_flash(Flash::Info, t!("You can already log in with this {provider} account.", provider))?;
         }
         Linked::ByAnother => session.put_flash(
             Flash::Error,
