@@ -2,7 +2,7 @@
 
 use lettre::{
     Address, Message,
-    address::AddressError,
+    address::{AddressError, Envelope},
     message::{
         Mailbox, MultiPart, SinglePart,
         header::{HeaderName, HeaderValue},
@@ -32,9 +32,13 @@ pub(super) fn sender(from: &str) -> Result<Mailbox, MailError> {
 /// Composes an email. It has a `Message-ID` of the sender's domain (RFC 5322 section 3.6.4), because some servers
 /// refuse emails without one, and a `Date`. An email is composed once, so both stay the same for all retries.
 pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError> {
+    let to = address(&mail.to)?;
+    // Without an envelope, Lettre parses the headers again, and refuses addresses that `address` accepts.
+    let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()]);
     let mut message = Message::builder()
+        .envelope(envelope.map_err(|error| MailError::Compose(error.into()))?)
         .from(from.clone())
-        .to(Mailbox::new(None, address(&mail.to)?))
+        .to(Mailbox::new(None, to))
         .subject(&*mail.subject)
         .message_id(Some(format!("<{}@{}>", Uuid::new_v4(), from.email.domain())))
         .date_now();
@@ -65,6 +69,8 @@ fn address(text: &str) -> Result<Address, MailError> {
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -107,8 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn recipients_can_have_letters_beyond_ascii() {
-        for to in ["\u{dc}nal@example.com", "m\u{131}ke@example.com", "\u{4f8b}@example.com"] {
+    fn recipients_can_have_characters_beyond_ascii() {
+        // The last ones have a vowel sign, a combining accent and an emoji, which aren't letters.
+        for to in [
+            "\u{dc}nal@example.com",
+            "m\u{131}ke@example.com",
+            "\u{4f8b}@example.com",
+            "\u{939}\u{93f}\u{902}\u{926}\u{940}@example.com",
+            "jose\u{301}@example.com",
+            "\u{1f600}@example.com",
+        ] {
             let message = composed(&Mail::new(to, "Hello", "How are you?"), "hello@example.com");
             assert_eq!(headers(&message, "To"), [to], "{message}");
         }
@@ -123,6 +137,17 @@ mod tests {
             assert!(matches!(refused, MailError::Address(_)), "{refused:?}");
             assert!(refused.to_string().len() > "invalid email address: ".len(), "{refused}");
             assert!(refused.source().is_none(), "logs that show the sources would repeat it");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_email_can_be_composed_to_every_normalized_address(typed in "\\PC{1,12}@\\PC{1,8}\\.example") {
+            if let Some(to) = normalize_address(&typed) {
+                let mail = Mail::new(&*to, "Hello", "How are you?");
+                let composed = compose(&mail, &sender("hello@example.com").expect("a sender"));
+                prop_assert!(composed.is_ok(), "{}: {:?}", to, composed);
+            }
         }
     }
 }
