@@ -1,7 +1,7 @@
 // An account from registration to deletion: links in emails, settings, passwords.
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { assertAnonymous, assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
+import { assertAnonymous, assertAt, assertFlash, assertFocused, follow, logIn, openMail, press, send } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const PASSWORD = "four words in a row";
@@ -81,7 +81,7 @@ suite("an account", (world) => {
         await page.goto(path);
         await page.setViewportSize({ width: 390, height: 664 });
         await send(page, fields, button);
-        assert.equal(await page.evaluate(() => document.activeElement.id), id);
+        await assertFocused(page, id);
         const box = await page.locator(".problem").boundingBox();
         assert.ok(box.y >= 0 && box.y + box.height <= 664, "the error is in view");
         assert.match(await page.title(), /^Error: /);
@@ -107,7 +107,7 @@ suite("an account", (world) => {
       const { email, page } = await member();
       const visitor = await world.browser(mode);
       await visitor.goto("/users/log-in");
-      await visitor.getByRole("link", { name: "Forgot your password?" }).click();
+      await follow(visitor, () => visitor.getByRole("link", { name: "Forgot your password?" }).click());
       await send(visitor, { Email: email }, "Send me a link");
       await openMail(visitor, email, "Reset your password");
       await send(visitor, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Set password");
@@ -161,13 +161,13 @@ suite("an account", (world) => {
       const other = await world.browser(mode);
       await logIn(other, { email, password: PASSWORD });
       await page.goto("/users/settings");
-      await page.getByRole("link", { name: "Email address Not confirmed" }).click();
+      await follow(page, () => page.getByRole("link", { name: "Email address Not confirmed" }).click());
       await send(page, { "New email address": `new-${email}` }, "Change email address");
       await openMail(page, `new-${email}`, "Confirm your new email address");
       await press(page, "Use this email address");
       await assertFlash(page, "Your email address was changed.");
 
-      await page.getByRole("link", { name: "Password Change your password" }).click();
+      await follow(page, () => page.getByRole("link", { name: "Password Change your password" }).click());
       await send(page, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Change password");
       await assertFlash(page, "Your password was changed. All other devices were logged out.");
       await page.goto("/users/settings/activity");
@@ -183,7 +183,7 @@ suite("an account", (world) => {
     it("is deleted", async () => {
       const { email, page } = await member();
       await page.goto("/users/settings");
-      await page.getByRole("link", { name: "Delete your account You'll have" }).click();
+      await follow(page, () => page.getByRole("link", { name: "Delete your account You'll have" }).click());
       await page.getByLabel("to delete your account").fill(email);
       await press(page, "Delete my account");
       assert.match(await page.locator(".flash").innerText(), /^Your account will be deleted on .*\. To keep your account, log in before .*\.$/);

@@ -64,7 +64,7 @@ suite("a page of another origin", (world) => {
     world.expectProblem(/frame-ancestors|X-Frame-Options/i);
     await page.goto(`${origins[0]}frame`);
     const refusals = () => world.problems.filter((problem) => /frame-ancestors|X-Frame-Options/i.test(problem));
-    for (let waits = 0; refusals().length < 2 && waits < 100; waits++) await page.waitForTimeout(50);
+    for (let waits = 0; refusals().length < 2 && waits < 1200; waits++) await page.waitForTimeout(50);
     assert.equal(refusals().length, 2, "both frames are refused");
     const frames = page.frames().slice(1);
     assert.equal(frames.length, 2);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { assertAt, logIn } from "./support/browser.js";
+import { assertAt, logIn, press } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const languageOf = (page) => page.evaluate(() => document.documentElement.lang);
@@ -12,10 +12,10 @@ suite("languages", (world) => {
       const page = await world.browser({ ...mode, locale: "de-AT" });
       await page.goto("/users/log-in");
       assert.equal(await heading(page), "Anmelden");
-      await page.getByRole("button", { name: "English" }).click();
+      await press(page, "English");
       await assertAt(page, "/users/log-in");
       assert.equal(await heading(page), "Log in");
-      await page.getByRole("button", { name: "Deutsch" }).click();
+      await press(page, "Deutsch");
       await assertAt(page, "/users/log-in");
       assert.equal(await languageOf(page), "de");
       await page.goto("/users/register");
@@ -27,7 +27,7 @@ suite("languages", (world) => {
       await logIn(page);
       await page.goto("/users/settings/language");
       await page.getByLabel("Language of pages and emails").selectOption("Deutsch");
-      await page.getByRole("button", { name: "Save" }).click();
+      await press(page, "Save");
       await page.getByText("Ihre Sprache wurde gespeichert.").waitFor();
       assert.equal(await heading(page), "Sprache");
       const other = await world.browser(mode);
@@ -35,7 +35,7 @@ suite("languages", (world) => {
       assert.equal(await languageOf(other), "de");
       await other.getByText("Willkommen zurück!").waitFor();
       await page.getByLabel("Sprache der Seiten und E-Mails").selectOption("Wie in meinem Browser");
-      await page.getByRole("button", { name: "Speichern" }).click();
+      await press(page, "Speichern");
       await page.getByText("Your language was saved.").waitFor();
     });
   });

@@ -6,6 +6,8 @@ import { suite } from "./support/suite.js";
 
 const SESSION_ENDED = 4401;
 const WITHIN = 1000;
+/** How long a page whose session has ended waits before it asks for the login page. */
+const PAUSE = 500;
 const NAP = 20;
 
 suite("the live connection", (world) => {
@@ -79,37 +81,51 @@ suite("the live connection", (world) => {
     const page = await world.browser();
     await logInUnseen(page);
     const live = await openDashboard(page);
-    await page.evaluate(() => window.sockets.at(-1).close());
-    await page.getByText("reconnecting").waitFor();
+    await interrupt(page);
     await page.getByText("on", { exact: true }).waitFor();
 
     world.expectProblem(/WebSocket.* failed|status of 401/);
-    await page.evaluate(() => window.sockets.at(-1).close());
-    await page.getByText("reconnecting").waitFor();
+    await interrupt(page, { isAway: true });
     // Like on another device, so this browser isn't notified.
     await page.request.delete("/users/log-out", { headers: { origin: world.app.url } });
+    // It may have noticed already.
+    await page.evaluate(() => (window.isAway = false)).catch(() => {});
     await page.waitForURL("/users/log-in");
     assert.ok(live.closed.every(({ code }) => code !== SESSION_ENDED));
   });
 });
 
-/** Opens the dashboard, and records when its connections close and why. */
+/** Opens the dashboard, and records when its connections close and why, and what it says about them. */
 async function openDashboard(page) {
   const live = { page, closed: [] };
-  await page.exposeFunction("noteClose", (code) => live.closed.push({ code, at: Date.now() }));
+  await page.exposeFunction("noteClose", (code, inPage) => live.closed.push({ code, at: Date.now(), inPage }));
   await page.addInitScript(() => {
     window.sockets = [];
+    window.isAway = false;
     window.WebSocket = class extends WebSocket {
-      constructor(...args) {
-        super(...args);
+      constructor(url) {
+        super(window.isAway ? `${url}/away` : url);
         window.sockets.push(this);
-        this.addEventListener("close", (event) => window.noteClose(event.code));
+        this.addEventListener("close", (event) => window.noteClose(event.code, Date.now()));
       }
     };
+    window.said = [];
+    const listen = () => window.said.push(document.getElementById("live-status")?.textContent ?? "");
+    new MutationObserver(listen).observe(document, { subtree: true, childList: true, characterData: true });
   });
   await page.goto("/dashboard");
   await page.getByText("on", { exact: true }).waitFor();
   return live;
+}
+
+/** Closes the connection, and waits until the page has noticed. With `isAway`, no other connection can be opened. */
+async function interrupt(page, { isAway = false } = {}) {
+  await page.evaluate((isAway) => {
+    Object.assign(window, { isAway, said: [] });
+    window.sockets.at(-1).close();
+  }, isAway);
+  // It may have another connection soon.
+  await page.waitForFunction(() => window.said.some((text) => text.includes("reconnecting")));
 }
 
 /** Waits longer than closing a connection may take. */
@@ -138,10 +154,17 @@ async function assertEnds(lives, sender, send) {
   // Not the response to a `GET`: the icon of the page may come late.
   const isForm = (response) => response.request().method() === "POST";
   sender.on("response", (response) => isForm(response) && (answeredAt ??= Date.now()));
+  // The next page of the sender shows a message. It must come first, however slow it is.
+  let isDone;
+  const done = new Promise((resolve) => (isDone = resolve));
+  for (const { page } of lives) await page.route("**/dashboard", (route) => done.then(() => route.continue()));
   await send();
+  isDone();
   for (const { page, closed } of lives) {
     await page.waitForURL("/users/log-in");
     assert.deepEqual(closed.map(({ code }) => code), [SESSION_ENDED]);
+    const paused = (await page.evaluate(() => performance.timeOrigin)) - closed[0].inPage;
+    assert.ok(paused > PAUSE - 50, `left ${paused} ms after the connection had closed`);
     const took = closed[0].at - answeredAt;
     assert.ok(took < WITHIN + longestStall(), `closed ${took} ms after the response`);
   }

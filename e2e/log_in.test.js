@@ -7,6 +7,7 @@ import {
   assertAnonymous,
   assertAt,
   assertFlash,
+  assertFocused,
   assertLoggedIn,
   cookieNames,
   follow,
@@ -72,7 +73,7 @@ suite("logging in", (world) => {
       await page.goto("/users/sessions?x=1");
       await logIn(page, { from: null, password: "not the password" });
       await assertRefused(page, EMAIL);
-      assert.equal(await page.evaluate(() => document.activeElement.id), "user_password");
+      await assertFocused(page, "user_password");
 
       // An unknown email address is refused with the same message.
       await logIn(page, { from: null, email: "nobody@example.com" });
@@ -112,6 +113,7 @@ suite("logging in", (world) => {
     it("works with only the keyboard", async () => {
       const page = await world.browser(mode);
       await page.goto("/users/log-in");
+      await assertFocused(page, "user_email");
       assert.equal(await focused(page), "Email");
       await page.keyboard.type(EMAIL);
       await page.keyboard.press("Tab");
@@ -146,7 +148,7 @@ suite("logging in", (world) => {
       const box = await page.getByText("Skip to content").boundingBox();
       assert.ok(box.x >= 0 && box.y >= 0, "the skip link is visible");
       await page.keyboard.press("Enter");
-      assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+      await assertFocused(page, "main");
       await page.keyboard.press("Tab");
       assert.equal(await focused(page), "Register");
       assert.ok(await page.evaluate(() => document.activeElement.closest("main") !== null));

@@ -6,10 +6,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { simpleParser } from "mailparser";
 import { SMTPServer } from "smtp-server";
 import { startApp } from "./support/app.js";
+import { SUITE_TIMEOUT } from "./support/suite.js";
 
 const SENDER = "MyApp <hello@my-app.example>";
 
-describe("mail", { timeout: 60_000 }, () => {
+describe("mail", { timeout: SUITE_TIMEOUT }, () => {
   const running = [];
   after(async () => {
     for (const stop of running.reverse()) await stop();
@@ -47,7 +48,7 @@ describe("mail", { timeout: 60_000 }, () => {
   }
 
   async function arrival(mails, count = 1) {
-    for (let waited = 0; mails.length < count && waited < 30_000; waited += 50) await sleep(50);
+    for (let waited = 0; mails.length < count && waited < 120_000; waited += 50) await sleep(50);
     assert.equal(mails.length, count, "emails arrived");
     return mails[count - 1];
   }

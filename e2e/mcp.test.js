@@ -14,6 +14,7 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import { chromium } from "playwright-core";
 import { startOtherSite } from "./support/app.js";
 import { launchOptions } from "./support/browser.js";
+import { SUITE_TIMEOUT } from "./support/suite.js";
 
 /** What a client keeps between its runs. */
 class Keeper {
@@ -63,7 +64,7 @@ class Keeper {
   }
 }
 
-describe("the example MCP server", { timeout: 120_000 }, () => {
+describe("the example MCP server", { timeout: SUITE_TIMEOUT }, () => {
   let folder, child, url, browser;
 
   before(async () => {
@@ -79,7 +80,7 @@ describe("the example MCP server", { timeout: 120_000 }, () => {
 
   after(async () => {
     await browser?.close();
-    child?.kill();
+    if (child?.kill()) await once(child, "exit");
     await rm(folder, { recursive: true, force: true });
   });
 

@@ -74,7 +74,7 @@ suite(
         await page.goto("/users/log-in");
         await atProvider(page, "Continue with Corp", EMAIL);
         await assertAt(page, "/users/register/provider");
-        await page.getByRole("link", { name: "Log in to link it" }).click();
+        await follow(page, () => page.getByRole("link", { name: "Log in to link it" }).click());
         await logInHere(page);
         await assertAt(page, `${METHODS}/link`);
         await follow(page, () => page.getByRole("button", { name: "Link it", exact: true }).click());
@@ -109,7 +109,7 @@ suite(
         world.expectProblem(/400/);
         await page.goto("/users/auth/corp/callback?error=%3Cscript%3E&error_description=%3Cb%3Ex");
         assert.match(await page.locator("main").innerText(), /The login didn't work/);
-        await page.getByRole("link", { name: "Back to the login page" }).click();
+        await follow(page, () => page.getByRole("link", { name: "Back to the login page" }).click());
         await assertAt(page, "/users/log-in");
       });
     });
@@ -125,7 +125,8 @@ suite(
 
     withAndWithoutJavaScript((mode) => {
       it("enters sudo mode by logging in at the provider again", async () => {
-        const seconds = 4;
+        // Longer than the way back from the provider takes on a slow machine.
+        const seconds = 10;
         await world.restartApp({ ...settings(), SUDO_TTL: String(seconds) });
         const page = await world.browser(mode);
         await page.goto("/users/log-in");

@@ -57,7 +57,7 @@ suite("a passkey", (world) => {
     await add(page, "My laptop");
     await assertFlash(page, "Passkey added.");
     assert.equal(await page.locator(".codes li").count(), 10);
-    await page.getByRole("link", { name: "I've saved my codes" }).click();
+    await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
     await page.getByText("Rename").first().click();
     await send(page, { "New name": "My good old laptop" }, "Rename");
     assert.match(await page.locator("main").innerText(), /My good old laptop/);
@@ -74,7 +74,7 @@ suite("a passkey", (world) => {
     const { page, answer } = await member({ offers: true });
     await add(page, "My laptop");
     await answer(false);
-    await page.getByRole("link", { name: "I've saved my codes" }).click();
+    await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
     await logOut(page);
     await answer(true);
     await follow(page, async () => {
@@ -88,7 +88,7 @@ suite("a passkey", (world) => {
   it("keeps its user logged in if they chose that", async () => {
     const { page } = await member();
     await add(page, "My laptop");
-    await page.getByRole("link", { name: "I've saved my codes" }).click();
+    await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
     await logOut(page);
     await page.goto("/users/log-in");
     await page.getByLabel("Keep me logged in").check();
@@ -115,20 +115,29 @@ suite("a passkey", (world) => {
         });
       };
     });
+    // The offer gets its response after the dialog has opened.
     let isFirst = true;
+    let opened;
+    let came;
+    const isOpen = new Promise((resolve) => (opened = resolve));
+    const hasCome = new Promise((resolve) => (came = resolve));
     await page.route("**/users/log-in/passkey/options", async (route) => {
+      const isOffer = isFirst;
+      isFirst = false;
       const response = await route.fetch();
-      if (isFirst) {
-        isFirst = false;
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-      }
+      if (isOffer) await isOpen;
       // The page may have canceled it.
       await route.fulfill({ response }).catch(() => {});
+      if (isOffer) came();
     });
+    const asked = page.waitForRequest("**/users/log-in/passkey/options");
     await page.goto("/users/log-in");
+    await asked;
     await page.getByRole("button", { name: "Use a passkey" }).click();
     await page.waitForFunction(() => globalThis.asked.length > 0);
-    await page.waitForTimeout(1500);
+    opened();
+    await hasCome;
+    await page.waitForTimeout(500);
     assert.deepEqual(await page.evaluate(() => globalThis.asked), [{ mediation: "modal", isClosed: false }]);
     assert.equal(await page.getByRole("alert").count(), 0);
   });
@@ -136,7 +145,7 @@ suite("a passkey", (world) => {
   it("is a second factor after the password, and reauthenticates", async () => {
     const { user, page } = await member();
     await add(page, "My laptop");
-    await page.getByRole("link", { name: "I've saved my codes" }).click();
+    await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
     await logOut(page);
     await logIn(page, user);
     await assertAt(page, "/users/mfa-challenge");
@@ -159,7 +168,7 @@ suite("a passkey", (world) => {
     await page.goto("/users/settings/mfa");
     await press(page, "Add a passkey");
     await assertFlash(page, "Passkey added.");
-    await page.getByRole("link", { name: "I've saved my codes" }).click();
+    await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
     await page.getByRole("heading", { name: "on Linux" }).waitFor();
   });
 

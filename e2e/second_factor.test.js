@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { it } from "node:test";
 import { AuthenticatorApp } from "./support/authenticator_app.js";
-import { assertAnonymous, assertAt, assertFlash, confirm, logIn, logOut, openMail, press, send } from "./support/browser.js";
+import { assertAnonymous, assertAt, assertFlash, confirm, follow, logIn, logOut, openMail, press, send } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const PASSWORD = "four words in a row";
@@ -28,8 +28,8 @@ suite("a second factor", (world) => {
     /** Sets up an authenticator app, and returns it with the backup codes. */
     async function enroll(page) {
       await page.goto("/users/settings");
-      await page.getByRole("link", { name: "Two-factor authentication" }).click();
-      await page.getByRole("link", { name: "Set up an app" }).click();
+      await follow(page, () => page.getByRole("link", { name: "Two-factor authentication" }).click());
+      await follow(page, () => page.getByRole("link", { name: "Set up an app" }).click());
       const app = await AuthenticatorApp.scan(page);
       await send(page, { "Code from the app": await app.code() }, "Turn on");
       const codes = await page.locator(".codes code").allInnerTexts();
@@ -44,7 +44,7 @@ suite("a second factor", (world) => {
       assert.ok(qr.width >= 200 && qr.width === qr.height, JSON.stringify(qr));
       const { app } = await enroll(page);
       await assertFlash(page, "Your authenticator app is set up.");
-      await page.getByRole("link", { name: "I've saved my codes" }).click();
+      await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
       await assertAt(page, "/users/settings/mfa");
       await logOut(page);
 
@@ -53,7 +53,7 @@ suite("a second factor", (world) => {
       await assertAt(page, "/users/mfa-challenge");
       await page.goto("/dashboard");
       await assertAt(page, "/users/mfa-challenge");
-      await send(page, { Code: "000000" }, "Continue");
+      await send(page, { Code: app.wrongCode() }, "Continue");
       await assertFlash(page, "That code is wrong or has expired. Try again.");
       await page.getByLabel("Trust this browser").check();
       await send(page, { Code: await app.nextCode() }, "Continue");
@@ -91,7 +91,7 @@ suite("a second factor", (world) => {
       for (const [code, answer] of [[codes[0], "/"], [codes[0], "/users/mfa-challenge"], [codes[1].toUpperCase(), "/"]]) {
         await elsewhere.context().clearCookies();
         await logIn(elsewhere, user);
-        await elsewhere.getByRole("link", { name: "Use a backup code" }).click();
+        await follow(elsewhere, () => elsewhere.getByRole("link", { name: "Use a backup code" }).click());
         await send(elsewhere, { "Backup code": code }, "Continue");
         await assertAt(elsewhere, answer);
       }
@@ -102,7 +102,7 @@ suite("a second factor", (world) => {
       const { app, codes } = await enroll(page);
       await page.goto("/users/sudo");
       assert.equal(await page.getByLabel("Password").count(), 0);
-      await page.getByRole("link", { name: "Use a backup code" }).click();
+      await follow(page, () => page.getByRole("link", { name: "Use a backup code" }).click());
       await send(page, { "Backup code": codes[0] }, "Continue");
       await assertAt(page, "/");
       await page.goto("/users/settings/mfa");

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -40,13 +39,13 @@ struct Process(Child, std::path::PathBuf);
 
 impl Process {
     fn start(number: usize, folder: &Path, database_url: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let log = folder.join(format!("{number}.log"));
         let to_log = || Stdio::from(File::options().create(true).append(true).open(&log).expect("the log"));
         let child = Command::new(env!("CARGO_BIN_EXE_my_app"))
             .current_dir(folder)
             .envs([("APP_ENV", "dev"), ("DATABASE_URL", database_url), ("RUST_LOG", "info"), ("NO_COLOR", "1")])
-            .env("PORT", port.to_string())
+            // Any free port: no test connects to it.
+            .env("PORT", "0")
             .env_remove("SECRET_KEY_BASE")
             .stdin(Stdio::null())
             .stdout(to_log())

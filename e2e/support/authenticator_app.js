@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { TOTP } from "otpauth";
 
 const STEP = 30_000;
-const EXPIRES_ON_THE_WAY = 5_000;
+/** Longer than a code takes to the server on a slow machine. */
+const EXPIRES_ON_THE_WAY = 12_000;
 
 export class AuthenticatorApp {
   #totp;
@@ -23,6 +24,13 @@ export class AuthenticatorApp {
     const left = STEP - (Date.now() % STEP);
     if (left < EXPIRES_ON_THE_WAY) await sleep(left + 50);
     return this.#codeOf(Math.floor(Date.now() / STEP) - 1);
+  }
+
+  /** Returns a code that the app doesn't show in the next minutes, and didn't show in the last one. */
+  wrongCode() {
+    const step = Math.floor(Date.now() / STEP);
+    const shown = [-2, -1, 0, 1, 2, 3, 4, 5].map((later) => this.#totp.generate({ timestamp: (step + later) * STEP }));
+    return ["000000", ...Array.from({ length: 9 }, (_, digit) => `${digit + 1}`.repeat(6))].find((code) => !shown.includes(code));
   }
 
   /** Returns the next code, because each one works only once. */

@@ -42,6 +42,8 @@ export function watch(context, problems) {
 
 /** Runs an action that loads another page, and waits for that page. */
 export async function follow(page, action) {
+  // The current page may still be loading, and the event could be its own.
+  await page.waitForLoadState();
   const loaded = page.waitForEvent("load");
   await Promise.all([loaded, action()]);
 }
@@ -92,6 +94,11 @@ export async function logInUnseen(page, { rememberMe = false } = {}) {
   const form = { "user[email]": EMAIL, "user[password]": PASSWORD, ...(rememberMe && { "user[remember_me]": "true" }) };
   const response = await page.request.post("/users/log-in", { form, maxRedirects: 0 });
   assert.equal(response.status(), 303);
+}
+
+/** Waits for the field that has the focus when a page opens: the browser gives it with the first frame of the page. */
+export async function assertFocused(page, id) {
+  await page.locator(`#${id}:focus`).waitFor();
 }
 
 export async function assertAt(page, path) {

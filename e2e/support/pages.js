@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { EMAIL } from "./app.js";
-import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, logOut, openMail, press, send } from "./browser.js";
+import { IPHONE_SAFARI, LINUX_FIREFOX, follow, logIn, logInUnseen, logOut, openMail, press, send } from "./browser.js";
 import { AuthenticatorApp } from "./authenticator_app.js";
 
 export const DESKTOP = { width: 1280, height: 800 };
@@ -100,22 +100,22 @@ async function secondFactorPages(page, { javaScriptEnabled = true }, open) {
   await openMail(page, ada.email, "Confirm your email address");
   await press(page, "Confirm my email address");
   await open("mfa-settings", "/users/settings/mfa");
-  await page.getByRole("link", { name: "Set up an app" }).click();
+  await follow(page, () => page.getByRole("link", { name: "Set up an app" }).click());
   await page.getByText("Can't scan it?").click();
   await open("totp");
-  await send(page, { "Code from the app": "000000" }, "Turn on");
-  await open("totp-error");
   const app = await AuthenticatorApp.scan(page);
+  await send(page, { "Code from the app": app.wrongCode() }, "Turn on");
+  await open("totp-error");
   await send(page, { "Code from the app": await app.code() }, "Turn on");
   await open("backup-codes");
   const codes = await page.locator(".codes code").allInnerTexts();
-  await page.getByRole("link", { name: "I've saved my codes" }).click();
+  await follow(page, () => page.getByRole("link", { name: "I've saved my codes" }).click());
   await open("mfa-settings-on");
   if (javaScriptEnabled) await passkeyPages(page, open);
   await logOut(page);
   await logIn(page, ada);
   await open("mfa-challenge");
-  await page.getByRole("link", { name: "Use a backup code" }).click();
+  await follow(page, () => page.getByRole("link", { name: "Use a backup code" }).click());
   await open("mfa-challenge-backup-code");
   await page.getByLabel("Trust this browser").check();
   await send(page, { "Backup code": codes[0] }, "Continue");

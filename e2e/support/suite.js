@@ -4,18 +4,22 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { PASSWORD, startApp } from "./app.js";
 import { launchOptions, watch } from "./browser.js";
 
-const ACTION_TIMEOUT = 10_000;
+/** Longer than any step takes on a slow machine, where passwords are hashed with a low priority. */
+const ACTION_TIMEOUT = 60_000;
+/** Longer than all tests of a file take there. */
+export const SUITE_TIMEOUT = 1_200_000;
 
 /**
  * Defines a group of tests with one server. After each test, its browsers are closed, and must have reported no
  * problems.
  */
 export function suite(name, define, host) {
-  describe(name, { timeout: 240_000 }, () => {
+  describe(name, { timeout: SUITE_TIMEOUT }, () => {
     const world = new World(host);
     before(() => world.start());
     afterEach(() => world.tidy());
@@ -82,6 +86,7 @@ class World {
   async tidy() {
     const [problems, expected, contexts, folders] = [this.problems, this.#expected, this.#contexts, this.#folders];
     [this.problems, this.#expected, this.#contexts, this.#folders] = [[], [], [], []];
+    await reported(problems, expected);
     await Promise.all(contexts.map((context) => context.close()));
     await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })));
     const surprises = problems.filter((problem) => !expected.some((pattern) => pattern.test(problem)));
@@ -105,4 +110,10 @@ class World {
     watch(context, this.problems);
     return page ?? (await context.newPage());
   }
+}
+
+/** Waits until the browser has reported all expected problems, which may come later than what they are about. */
+async function reported(problems, expected) {
+  const isMissing = (pattern) => !problems.some((problem) => pattern.test(problem));
+  for (const deadline = Date.now() + ACTION_TIMEOUT; expected.some(isMissing) && Date.now() < deadline; ) await sleep(20);
 }

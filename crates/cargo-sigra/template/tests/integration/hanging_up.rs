@@ -179,10 +179,27 @@ fn run_and_kill(
     })
 }
 
-/// Waits until the database has completed the statements of the killed process.
+/// Waits until the database has completed the transaction of the killed process.
 async fn wait_for_killed_process(next: &Host) {
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    next.sigra().begin().await.expect("a transaction").rollback().await.expect("rolled back");
+    // <sqlite>
+    // There is one writer at a time.
+    // <template>
+    #[cfg(not(feature = "postgres"))]
+    // </template>
+    let tx = next.sigra().begin().await.expect("a transaction");
+    // </sqlite>
+    // <postgres>
+    // Nobody else writes emails meanwhile.
+    // <template>
+    #[cfg(feature = "postgres")]
+    // </template>
+    let tx = {
+        let mut tx = next.pool.begin().await.expect("a transaction");
+        sqlx::query("LOCK TABLE outgoing_mails IN SHARE MODE").execute(&mut *tx).await.expect("locked");
+        tx
+    };
+    // </postgres>
+    tx.rollback().await.expect("rolled back");
 }
 
 /// Returns what a later process sends to an address.
