@@ -106,7 +106,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     ) -> Result<BindingResponse, Error> {
         let (sigra, id) = (self.sigra, scope.session().id);
         let Some(settings) = &sigra.parts.config.device_bound else { return Ok(BindingResponse::Refused) };
-        if !session.can_bind() {
+        if !session.binding().can_bind() {
             return Ok(refuse(id, Purpose::Registration, Refusal::Host));
         }
         let (key, challenge) = match self.key_to_register(scope.session(), settings, headers) {

@@ -10,7 +10,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{
     base::{error::Error, token::random_bytes},
     browser::{
-        cookie_session::{CookieSession, new_name},
+        cookie_session::CookieSession,
+        entries::new_name,
         sealed_entry::SealedEntries,
     },
     mfa::handle::Mfa,

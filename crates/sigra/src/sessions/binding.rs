@@ -133,7 +133,7 @@ impl<U: AuthUser> Sigra<U> {
         }
         // Without `confirmed_at`, the browser itself may have lost the cookie with the response that set it.
         let is_first = |binding: &Binding| binding.confirmed_at.is_some() && binding.misused_at.is_none();
-        if row.binding.as_ref().is_some_and(is_first) && session.skipped().is_none() {
+        if row.binding.as_ref().is_some_and(is_first) && session.binding().skipped().is_none() {
             self.note_misuse(session, row, user).await;
         }
         false
@@ -159,7 +159,7 @@ impl<U: AuthUser> Sigra<U> {
         let mode = if self.is_binding_enforced() { "enforce" } else { "report" };
         tracing::info!(
             target: "sigra", event = telemetry::BINDING_MISSING, user_id = %user.id(), session_id = %row.id, mode,
-            reason = missing.name(), skipped = session.skipped(),
+            reason = missing.name(), skipped = session.binding().skipped(),
         );
     }
 
@@ -204,7 +204,7 @@ impl<U: AuthUser> Sigra<U> {
     /// browsers wouldn't renew the bound cookie there.
     pub(crate) fn offer_binding(&self, session: &CookieSession, row: &SessionRow) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
-        if !can_be_bound(row) || row.mfa_pending || !session.can_bind() {
+        if !can_be_bound(row) || row.mfa_pending || !session.binding().can_bind() {
             return;
         }
         self.parts.bindings.begin(row.id, self.parts.config.clock.now_ms());
@@ -217,7 +217,7 @@ impl<U: AuthUser> Sigra<U> {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
         let row = scope.session();
         if can_be_bound(row)
-            && session.can_bind()
+            && session.binding().can_bind()
             && self.parts.bindings.has_offers()
             && scope.clearance() == Clearance::Full
             && self.parts.bindings.is_due(row.id, self.parts.config.clock.now_ms())

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession) -> Option<Scope<U>> {
     let scope = sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints()?)?)?;
     #[cfg(feature = "device-bound")]
-    if session.renews_binding() || !sigra.admits_device_of_cached(session, &scope) {
+    if session.binding().renews || !sigra.admits_device_of_cached(session, &scope) {
         return None;
     }
     Some(scope)
@@ -35,7 +35,7 @@ pub(crate) async fn authenticate<U: AuthUser>(
     is_safe: bool,
 ) -> Result<Authenticated<U>, Error> {
     #[cfg(feature = "device-bound")]
-    if session.renews_binding() {
+    if session.binding().renews {
         return Ok(anonymous(session, TokenFate::Keep));
     }
     let tokens = session.tokens();

@@ -19,7 +19,12 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 #[cfg(feature = "device-bound")]
-use {crate::base::origin::own_authority, crate::web::original_uri::original_uri, http::Method};
+use {
+    crate::base::origin::own_authority,
+    crate::browser::binding::{BindingOfRequest, SKIPPED},
+    crate::web::original_uri::original_uri,
+    http::Method,
+};
 
 use crate::{
     base::{
@@ -303,17 +308,13 @@ where
 #[cfg(feature = "device-bound")]
 fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
     let Some(settings) = &sigra.parts.config.device_bound else { return };
-    session.note_skipped(request.headers());
-    let uri = original_uri(request.uri(), request.extensions());
-    if request.method() == Method::POST && settings.is_refresh_path(uri.path()) {
-        session.begin_renewing_binding();
-    }
-    if settings.excludes(uri.path()) {
-        session.exclude_from_binding();
-    }
-    if own_authority(request.uri(), request.headers()).is_some_and(|host| !settings.is_at(host)) {
-        session.note_elsewhere();
-    }
+    let path = original_uri(request.uri(), request.extensions()).path();
+    session.note_binding(BindingOfRequest {
+        skipped: request.headers().get(SKIPPED).cloned(),
+        is_excluded: settings.excludes(path),
+        is_elsewhere: own_authority(request.uri(), request.headers()).is_some_and(|host| !settings.is_at(host)),
+        renews: request.method() == Method::POST && settings.is_refresh_path(path),
+    });
 }
 
 /// Returns a body that fails if the client stalls, so that its reader doesn't wait forever.
