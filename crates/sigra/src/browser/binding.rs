@@ -25,7 +25,8 @@ pub(crate) struct BindingOfRequest {
     pub skipped: Option<HeaderValue>,
     /// Whether the browser doesn't renew the bound cookie before a request to this path.
     pub is_excluded: bool,
-    /// Whether the request was sent to another host than that of the origin, where browsers don't renew the bound cookie.
+    /// Whether the request was sent to another host than that of the origin, where browsers don't renew the bound
+    /// cookie.
     pub is_elsewhere: bool,
     /// Whether the request renews the bound cookie, so that it comes without one. Its handler finds the session itself.
     pub renews: bool,

@@ -158,8 +158,8 @@ impl CookieSession {
         &self.0.parts
     }
 
-    /// Returns the fingerprint of the token cookies, without verifying them. `None` unless there is one of each name, or
-    /// no remember-me cookie.
+    /// Returns the fingerprint of the token cookies, without verifying them. `None` unless there is one of each name,
+    /// or no remember-me cookie.
     pub(crate) fn fingerprint(&self, key: &FingerprintKey) -> Option<Fingerprint> {
         self.0.parts.cookies().fingerprint(&self.0.request, key)
     }
@@ -261,8 +261,10 @@ impl CookieSession {
     /// async fn home(session: CookieSession) -> Html<String> {
     ///     let messages = session.take_flash();
     ///     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-    ///     let messages = messages.iter().map(|flash| format!("<p class={}>{}</p>", flash.kind.as_str(), escaped(&flash.text)));
-    ///     Html(messages.collect::<String>() + "<h1>Home</h1>")
+    ///     let shown = messages.iter().map(|flash| {
+    ///         format!("<p class={}>{}</p>", flash.kind.as_str(), escaped(&flash.text))
+    ///     });
+    ///     Html(shown.collect::<String>() + "<h1>Home</h1>")
     /// }
     /// ```
     #[must_use]
@@ -298,8 +300,8 @@ impl CookieSession {
 
     /// Returns whether the browser sent any cookie of the library, valid or not.
     ///
-    /// If a browser [got one](Self::probe_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies over
-    /// plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
+    /// If a browser [got one](Self::probe_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies
+    /// over plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
     #[must_use]
     pub fn has_cookies(&self) -> bool {
         self.0.parts.cookies().is_any_ours(&self.0.request)
@@ -517,7 +519,8 @@ impl State {
 
     /// Writes what changed. What is written once isn't written again.
     fn write(&mut self, cookies: &Cookies, headers: &mut HeaderMap) {
-        // First, because waiting messages are read in the cookie session of the request, and the token can begin another.
+        // First, because waiting messages are read in the cookie session of the request, and the token can begin
+        // another.
         self.entries.settle_flash();
         let mut jar = SetCookies { headers, request: &self.entries.request };
         #[cfg(feature = "device-bound")]

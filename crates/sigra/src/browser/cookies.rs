@@ -82,8 +82,8 @@ pub(crate) struct IndexedCookies {
     own: OnceCell<OwnCookies>,
 }
 
-/// The cookies of a request with names of the library: at most [`MAX_OF_A_NAME`] of each name, and [`MAX_ENTRIES`] names
-/// of entries.
+/// The cookies of a request with names of the library: at most [`MAX_OF_A_NAME`] of each name, and [`MAX_ENTRIES`]
+/// names of entries.
 #[derive(Default)]
 struct OwnCookies {
     /// In the browser's order.
@@ -336,8 +336,8 @@ impl Cookies {
         request.cookies().any(|cookie| named.iter().any(|named| named.value(cookie).is_some()))
     }
 
-    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` unless there is one session
-    /// cookie and at most one remember-me cookie, neither longer than a cookie can be.
+    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` unless there is one
+    /// session cookie and at most one remember-me cookie, neither longer than a cookie can be.
     pub fn fingerprint(&self, request: &RequestCookies, key: &FingerprintKey) -> Option<Fingerprint> {
         let (mut session, mut remember_me, mut is_single) = (None, None, true);
         // `for_each` is faster than a loop here.

@@ -76,8 +76,8 @@ impl Entries {
         self.outgoing.extend(kept);
     }
 
-    /// Leaves the entries as they were, because the request failed. If they are cleared, they are gone already, and only
-    /// the messages of this request are taken back.
+    /// Leaves the entries as they were, because the request failed. If they are cleared, they are gone already, and
+    /// only the messages of this request are taken back.
     pub fn take_back(&mut self) {
         self.flash.clear();
         if !self.is_cleared {

@@ -413,8 +413,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::LastLoginMethod`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the last
-    /// factor of a user who [must](AuthUser::requires_second_factor) have one, and [`Error::SessionEnded`] if the
+    /// [`Error::LastLoginMethod`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the
+    /// last factor of a user who [must](AuthUser::requires_second_factor) have one, and [`Error::SessionEnded`] if the
     /// session has ended.
     pub async fn delete(self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
         self.delete_with(session, sudo, id, async |_| Ok(())).await

@@ -239,7 +239,8 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::Provider;
-    /// let own = Provider::oidc("gitlab", "https://gitlab.example.com", "client-id", "client-secret").with_label("GitLab");
+    /// let own = Provider::oidc("gitlab", "https://gitlab.example.com", "client-id", "client-secret")
+    ///     .with_label("GitLab");
     /// assert_eq!(own.name(), Provider::gitlab("client-id", "client-secret").name());
     /// ```
     #[must_use]
@@ -293,7 +294,8 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::{Provider, Providers};
-    /// Providers::new([Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret").with_label("Corp")])?;
+    /// let corp = Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret");
+    /// Providers::new([corp.with_label("Corp")])?;
     /// # Ok::<(), sigra::ConfigError>(())
     /// ```
     #[must_use]
@@ -470,7 +472,9 @@ impl Provider {
     ///
     /// ```
     /// # use sigra::oauth::Provider;
-    /// let gitlab = Provider::gitlab("client-id", "client-secret").scopes(["openid", "email", "read_api"]).keep_tokens();
+    /// let gitlab = Provider::gitlab("client-id", "client-secret")
+    ///     .scopes(["openid", "email", "read_api"])
+    ///     .keep_tokens();
     /// # let _ = gitlab;
     /// ```
     #[must_use]

@@ -18,8 +18,8 @@ use crate::{
 
 impl<U: AuthUser> Sigra<U> {
     /// Locks the user's row, as everything that opens or ends sessions does first. In another order, a login and a
-    /// password reset could deadlock, and a login during the setup of a second factor could miss the new factor. Fails for
-    /// a user who can't be logged in: every way to log in comes here.
+    /// password reset could deadlock, and a login during the setup of a second factor could miss the new factor. Fails
+    /// for a user who can't be logged in: every way to log in comes here.
     pub(crate) async fn lock_user(&self, conn: &mut Connection<U>, user: &U) -> Result<(), Error> {
         let locked = store::users::lock::<U>(conn, &user.id()).await?.filter(AuthUser::is_active);
         locked.map(drop).ok_or(Error::CredentialsChanged)

@@ -49,8 +49,8 @@ use crate::{
 ///
 /// In this order, it:
 ///
-/// 1. refuses unsafe requests from other origins with 403. With the feature `api-tokens`, one with a bearer token reaches
-///    its handler, and is refused by an argument that takes the session;
+/// 1. refuses unsafe requests from other origins with 403. With the feature `api-tokens`, one with a bearer token
+///    reaches its handler, and is refused by an argument that takes the session;
 /// 2. reads the cookie session, for the extractor [`CookieSession`];
 /// 3. fetches the [`Scope`] of the session token, falling back to the remember-me cookie;
 /// 4. calls the handler;
@@ -213,8 +213,8 @@ where
 }
 
 /// Returns whether a request has a bearer token, or tries to. No browser sends one on its own, and no page of another
-/// origin can send one unless the host's CORS settings allow it. So such a request reaches handlers from any origin, but
-/// cookies don't count: an argument that takes a session refuses it.
+/// origin can send one unless the host's CORS settings allow it. So such a request reaches handlers from any origin,
+/// but cookies don't count: an argument that takes a session refuses it.
 fn is_bearer(request: &Request) -> bool {
     cfg!(feature = "api-tokens") && Authorization::of(request.headers()).is_bearer()
 }
@@ -304,7 +304,8 @@ where
     Ok(response)
 }
 
-/// Notes whether a request renews the bound cookie of a session, or why it comes without one, and whether it can bind it.
+/// Notes whether a request renews the bound cookie of a session, or why it comes without one, and whether it can bind
+/// it.
 #[cfg(feature = "device-bound")]
 fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
     let Some(settings) = &sigra.parts.config.device_bound else { return };
