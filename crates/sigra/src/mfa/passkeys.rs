@@ -495,7 +495,7 @@ fn id_of(challenge: &[u8]) -> Uuid {
         Sha256::new().chain_update("sigra passkey challenge").chain_update(challenge).finalize().into();
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(id).into_uuid()
+    Uuid::new_v8(id)
 }
 
 /// Returns the ID of the challenge that was answered (WebAuthn section 5.8.1, "client data").
