@@ -31,9 +31,11 @@ use crate::{
     },
     browser::{
         browser_tokens::{KnownTokens, TrustTokens},
-        cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
+        cookies::{Cookies, SetCookies},
         entries::Entries,
         flash::{Flash, FlashMessage},
+        presented::PresentedTokens,
+        request_cookies::RequestCookies,
         return_to::ReturnTo,
         token_fate::{RememberMeCookie, TokenFate},
         visit::Visit,
@@ -82,7 +84,7 @@ struct Inner {
     sender: Sender,
     request: RequestCookies,
     /// The session that the request was authenticated with.
-    let_in: OnceLock<SessionId>,
+    authenticated: OnceLock<SessionId>,
     /// Whether the response shows a user who isn't logged in: one who presented a bearer token.
     is_private: AtomicBool,
     #[cfg(feature = "device-bound")]
@@ -96,14 +98,14 @@ struct State {
     /// The tokens that the browser presented, even if they were replaced since.
     presented: PresentedTokens,
     /// The token that the request was authenticated with.
-    acting: Option<SessionToken>,
+    authenticated_token: Option<SessionToken>,
     token_fate: TokenFate,
     entries: Entries,
     /// What the browser does with the response. It is known once a handler takes the session as an argument.
     visit: Visit,
-    device_write: Option<KnownTokens>,
+    known_write: Option<KnownTokens>,
     is_new_browser: bool,
-    mfa_trust_write: Option<TrustTokens>,
+    trust_write: Option<TrustTokens>,
     #[cfg(feature = "oauth")]
     oauth_write: Option<(BrowserToken, Duration)>,
     #[cfg(feature = "device-bound")]
@@ -145,7 +147,7 @@ impl CookieSession {
             parts,
             sender,
             request: RequestCookies::of(headers),
-            let_in: OnceLock::new(),
+            authenticated: OnceLock::new(),
             is_private: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]
             binding: OnceLock::new(),
@@ -330,21 +332,21 @@ impl CookieSession {
 
     /// Returns the tokens that the browser is known by, one for each user.
     pub(crate) fn known_tokens(&self) -> KnownTokens {
-        let written = self.state().device_write.clone();
-        written.unwrap_or_else(|| KnownTokens::all_of(self.0.parts.cookies().read_devices(&self.0.request)))
+        let written = self.state().known_write.clone();
+        written.unwrap_or_else(|| KnownTokens::all_of(self.0.parts.cookies().read_known(&self.0.request)))
     }
 
     /// Gives the browser a token that it is known by from now on.
     pub(crate) fn keep_new_known_token(&self, token: BrowserToken) {
         let mut tokens = self.known_tokens();
         tokens.put(token, None);
-        self.state().device_write = Some(tokens);
+        self.state().known_write = Some(tokens);
     }
 
     /// Extends the lifetime of the tokens that the browser is known by.
     pub(crate) fn keep_known_tokens(&self) {
         let tokens = self.known_tokens();
-        self.state().device_write = Some(tokens);
+        self.state().known_write = Some(tokens);
     }
 
     /// Returns the tokens of a trusted browser, one for each user who trusted it.
@@ -356,7 +358,7 @@ impl CookieSession {
     pub(crate) fn keep_trust_token(&self, token: BrowserToken, in_place_of: Option<TokenHash>) {
         let mut tokens = self.trust_tokens();
         tokens.put(token, in_place_of);
-        self.state().mfa_trust_write = Some(tokens);
+        self.state().trust_write = Some(tokens);
     }
 
     /// Returns the token that binds flows to this browser. `None` if it has none, or several of which one was planted.
@@ -421,24 +423,24 @@ impl CookieSession {
 
     /// Continues under one of the presented tokens and the cookie session that it was presented in. A remembered token,
     /// which has none, begins a new one.
-    pub(crate) fn act_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
+    pub(crate) fn continue_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
         let mut state = self.state();
-        state.acting = Some(token.clone());
+        state.authenticated_token = Some(token.clone());
         state.entries.id = Some(id.unwrap_or_else(|| token.cookie_session_id()));
     }
 
     /// Notes the session that the request was authenticated with.
-    pub(crate) fn let_in_under(&self, session: SessionId) {
-        self.0.let_in.get_or_init(|| session);
+    pub(crate) fn note_authenticated(&self, session: SessionId) {
+        self.0.authenticated.get_or_init(|| session);
     }
 
     /// Returns the session that the request was authenticated with, even if its token was replaced since.
-    pub(crate) fn let_in(&self) -> Option<SessionId> {
-        self.0.let_in.get().copied()
+    pub(crate) fn authenticated_session(&self) -> Option<SessionId> {
+        self.0.authenticated.get().copied()
     }
 
     /// Continues without a token, because those of the browser have no session.
-    pub(crate) fn disown(&self) {
+    pub(crate) fn continue_without_token(&self) {
         self.state().entries.id = None;
     }
 
@@ -447,7 +449,7 @@ impl CookieSession {
         self.changes().is_some_and(|state| !state.token_fate.is_keep())
     }
 
-    pub(crate) fn decide(&self, fate: TokenFate) {
+    pub(crate) fn set_token_fate(&self, fate: TokenFate) {
         self.state().token_fate = fate;
     }
 
@@ -489,13 +491,13 @@ impl State {
         let id = presented.key.valid().next().map(|key| key.id);
         Self {
             presented,
-            acting: None,
+            authenticated_token: None,
             token_fate: TokenFate::Keep,
             entries: Entries::new(cookies.clone(), request.clone(), id),
             visit: Visit::Page,
-            device_write: None,
+            known_write: None,
             is_new_browser: false,
-            mfa_trust_write: None,
+            trust_write: None,
             #[cfg(feature = "oauth")]
             oauth_write: None,
             #[cfg(feature = "device-bound")]
@@ -512,8 +514,8 @@ impl State {
                 presented.push(token.clone());
             }
         }
-        let acting = self.acting.as_ref().map(SessionToken::hash);
-        presented.sort_by_key(|token| Some(token.hash()) != acting);
+        let authenticated_token = self.authenticated_token.as_ref().map(SessionToken::hash);
+        presented.sort_by_key(|token| Some(token.hash()) != authenticated_token);
         presented
     }
 
@@ -525,15 +527,15 @@ impl State {
         let mut jar = SetCookies { headers, request: &self.entries.request };
         #[cfg(feature = "device-bound")]
         self.binding.write(cookies, &mut jar);
-        if let Some(tokens) = self.mfa_trust_write.take() {
+        if let Some(tokens) = self.trust_write.take() {
             cookies.set_mfa_trust(&mut jar, &tokens);
         }
         #[cfg(feature = "oauth")]
         if let Some((token, max_age)) = self.oauth_write.take() {
             cookies.set_oauth(&mut jar, &token, max_age);
         }
-        if let Some(device) = self.device_write.take() {
-            cookies.set_device(&mut jar, &device);
+        if let Some(tokens) = self.known_write.take() {
+            cookies.set_known(&mut jar, &tokens);
         }
         std::mem::take(&mut self.token_fate).write(cookies, &mut jar, &mut self.entries.id);
         self.entries.write(headers);
@@ -557,7 +559,7 @@ mod tests {
             clock::Clock,
             keys::{SecretKeyBase, Secrets},
         },
-        browser::{cookie_options::CookieSettings, cookies::tests::SEEN},
+        browser::{cookie_options::CookieSettings, request_cookies::tests::SEEN},
     };
 
     struct Parts(Cookies);

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use crate::{
     base::{error::Error, token::CookieSessionId},
     browser::{
-        cookies::{Cookies, IndexedCookies, RequestCookies, SetCookies},
+        cookies::{Cookies, SetCookies},
         flash::{FlashMessage, WaitingFlash, name_of},
+        request_cookies::{IndexedCookies, RequestCookies},
     },
 };
 

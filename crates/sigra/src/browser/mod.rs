@@ -10,6 +10,8 @@ pub(crate) mod cookie_session;
 pub(crate) mod cookies;
 pub(crate) mod entries;
 pub(crate) mod flash;
+pub(crate) mod presented;
+pub(crate) mod request_cookies;
 pub(crate) mod return_to;
 pub(crate) mod sealed_entry;
 pub(crate) mod token_fate;

@@ -284,14 +284,14 @@ pub(crate) async fn delete_presented<U: AuthUser>(
     let rows = query::<U::Database>(DELETE)
         .bind(presented.token.token.as_bytes())
         .bind(presented.token.series.as_bytes())
-        .bind(presented.let_in)
+        .bind(presented.authenticated)
         .bind(Time(presented.replaced_after))
         .fetch_all(conn)
         .await?;
     let ended = |row: &Row<U>| {
         let id = row.value("id")?;
         let is_reuse = row.value::<Option<bool>>("is_reuse")? == Some(true);
-        Ok(EndedSession { id, user: row.value("user_id")?, is_reuse: is_reuse && presented.let_in != Some(id) })
+        Ok(EndedSession { id, user: row.value("user_id")?, is_reuse: is_reuse && presented.authenticated != Some(id) })
     };
     rows.iter().map(ended).collect()
 }

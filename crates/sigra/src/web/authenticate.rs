@@ -9,7 +9,7 @@ use crate::{
     },
     browser::{
         cookie_session::CookieSession,
-        cookies::PresentedTokens,
+        presented::PresentedTokens,
         token_fate::{RememberMeCookie, TokenFate},
     },
     model::{scope::Scope, user::AuthUser},
@@ -73,7 +73,7 @@ pub(crate) async fn authenticate<U: AuthUser>(
 }
 
 fn anonymous<U: AuthUser>(session: &CookieSession, fate: TokenFate) -> Authenticated<U> {
-    session.disown();
+    session.continue_without_token();
     Authenticated::nobody(fate)
 }
 
@@ -108,7 +108,7 @@ async fn look_up_all<U: AuthUser>(
     }
     Ok(match found {
         Some(((token, id), scope, fate)) => {
-            session.act_under(token, id);
+            session.continue_under(token, id);
             let needs_fresh_cookies = fate.is_keep() && (is_outdated || id.is_none());
             let fate = if needs_fresh_cookies { in_fresh_cookies(sigra, token, &scope) } else { fate };
             Some(Authenticated { scope: Some(scope), fate })
@@ -146,5 +146,5 @@ pub(crate) async fn settle<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSessio
             }
         }
     }
-    session.decide(fate);
+    session.set_token_fate(fate);
 }
