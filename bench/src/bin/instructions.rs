@@ -48,8 +48,8 @@ const POOL: u32 = 2;
 /// Counts the instructions of one request on each hot path, under callgrind.
 ///
 /// Fails if a path takes over 2 % more instructions than the table in the repository has, or over 10 % if several
-/// threads share its work. If the table was written with
-/// another version of rustc or valgrind, the counts are only printed.
+/// threads share its work. If the table was written with another version of rustc or valgrind, the counts are only
+/// printed.
 #[derive(Parser)]
 struct Args {
     /// Write the counts into the table, and why they have changed
