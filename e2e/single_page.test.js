@@ -1,5 +1,5 @@
-// The Vite configurations of the guide to single-page frontends and of its example, in front of a backend that returns what
-// it received.
+// The Vite configurations of the guide to single-page frontends and of its example, in front of a backend that returns
+// what it received.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";

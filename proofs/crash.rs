@@ -1,7 +1,7 @@
 //! After a crash, the server must not contradict any response from before it.
 //!
-//! Several users, each on several devices, log in and out while processes are killed. A journal records the responses, and
-//! is compared with the server after each crash.
+//! Several users, each on several devices, log in and out while processes are killed. A journal records the responses,
+//! and is compared with the server after each crash.
 
 use std::{
     sync::{

@@ -2,8 +2,8 @@
 //
 //     npm --prefix prose run book
 //
-// The address of the repository is `repository` in the workspace's Cargo.toml. While there is none, the book has no link
-// to the repository and none to edit a page.
+// The address of the repository is `repository` in the workspace's Cargo.toml. While there is none, the book has no
+// link to the repository and none to edit a page.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";

@@ -1,4 +1,5 @@
-// A plugin for textlint: reads Rust's comments, and string literals that are sentences, as Markdown. Each stays on its line.
+// A plugin for textlint: reads Rust's comments, and string literals that are sentences, as Markdown. Each stays on its
+// line.
 import { parse } from "@textlint/markdown-to-ast";
 
 const TOKENS = new RegExp(

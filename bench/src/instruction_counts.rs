@@ -65,7 +65,8 @@ impl Table {
         self.rustc == rustc && self.valgrind == valgrind
     }
 
-    /// The share by which a path has grown since its row was written, below zero if it has shrunk. `None` without a row.
+    /// The share by which a path has grown since its row was written, below zero if it has shrunk. `None` without a
+    /// row.
     #[must_use]
     pub fn growth(&self, count: &Count) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.name == count.name)?;

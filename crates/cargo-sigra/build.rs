@@ -1,14 +1,14 @@
-//! Copies the template to `OUT_DIR`, where it is embedded from. A checkout has it in `template`. The published crate has it
-//! in `embedded`, whose entries are links to the parts of `template`: Cargo leaves a folder with a `Cargo.toml` out of a
-//! package. In a checkout, the links aren't used, because on Windows git makes text files of them.
+//! Copies the template to `OUT_DIR`, where it is embedded from. A checkout has it in `template`. The published crate
+//! has it in `embedded`, whose entries are links to the parts of `template`: Cargo leaves a folder with a `Cargo.toml`
+//! out of a package. In a checkout, the links aren't used, because on Windows git makes text files of them.
 
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
 };
 
-/// Files with another name in `embedded`: Cargo leaves a folder with a `Cargo.toml` out of a package, and git would apply a
-/// `.gitignore`.
+/// Files with another name in `embedded`: Cargo leaves a folder with a `Cargo.toml` out of a package, and git would
+/// apply a `.gitignore`.
 const RENAMED: [(&str, &str); 3] =
     [("manifest.toml", "Cargo.toml"), ("gitignore", ".gitignore"), ("env.example", ".env.example")];
 

@@ -1,6 +1,7 @@
 //! Makes the Rust snippets of the guides complete, so that rustdoc can compile them.
 //!
-//! A guide shows only what it is about. What a snippet needs beside that is in a comment above it, which no reader sees:
+//! A guide shows only what it is about. What a snippet needs beside that is in a comment above it, which no reader
+//! sees:
 //!
 //! ```md
 //! <!-- compiled with

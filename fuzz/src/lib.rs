@@ -560,8 +560,8 @@ impl BoundHost {
     }
 }
 
-/// A JWT that no key has signed binds no session and renews no cookie. The data is its three parts, one on each line, in
-/// which `CHALLENGE` stands for the server's; or, without three lines, the whole JWT.
+/// A JWT that no key has signed binds no session and renews no cookie. The data is its three parts, one on each line,
+/// in which `CHALLENGE` stands for the server's; or, without three lines, the whole JWT.
 pub fn device_bound(data: &[u8]) {
     let jwt = |challenge: &str| {
         let parts: Vec<&[u8]> = data.splitn(3, |byte| *byte == b'\n').collect();

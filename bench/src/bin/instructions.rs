@@ -47,9 +47,9 @@ const POOL: u32 = 2;
 
 /// Counts the instructions of one request on each hot path, under callgrind.
 ///
-/// Fails if a path takes over 2 % more instructions than the table in the repository has, or over 10 % if several threads
-/// share its work. If the table was written with
-/// another version of rustc or valgrind, the counts are only printed.
+/// Fails if a path takes over 2 % more instructions than the table in the repository has, or over 10 % if several
+/// threads share its work. If the table was written with another version of rustc or valgrind, the counts are only
+/// printed.
 #[derive(Parser)]
 struct Args {
     /// Write the counts into the table, and why they have changed
@@ -243,7 +243,8 @@ impl HotPath {
         Ok(counted / self.requests as u64)
     }
 
-    /// Returns the smallest count of several runs: threads that wait for each other add instructions, and never spare any.
+    /// Returns the smallest count of several runs: threads that wait for each other add instructions, and never spare
+    /// any.
     fn least(self, requests: usize, cluster: Option<&PostgresCluster>, profiles: &Path) -> Result<u64> {
         let profile = profiles.join(format!("{}.callgrind", self.name));
         let counts = (0..COUNTS).map(|_| self.run(requests, cluster, &profile)).collect::<Result<Vec<u64>>>()?;

@@ -1,5 +1,5 @@
-//! The servers in this crate: Sigra on either database, asked with cookies or with tokens (`TOKENS=on`), and the same handler without authentication, alone or in a
-//! layer that does nothing.
+//! The servers in this crate: Sigra on either database, asked with cookies or with tokens (`TOKENS=on`), and the same
+//! handler without authentication, alone or in a layer that does nothing.
 
 use std::{env, path::Path};
 

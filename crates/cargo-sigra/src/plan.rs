@@ -50,8 +50,8 @@ impl Plan {
         }
     }
 
-    /// Returns whether a region of the template is kept: because of the users table or the migrations, or because of the
-    /// [choices](Choices::keeps). `None` if no region has that name.
+    /// Returns whether a region of the template is kept: because of the users table or the migrations, or because of
+    /// the [choices](Choices::keeps). `None` if no region has that name.
     pub fn keeps(&self, region: &str) -> Option<bool> {
         match region {
             "new_users" => Some(self.adopted.is_none()),

@@ -70,6 +70,8 @@ fn an_application_on_sqlite_is_checked() {
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
     report.assert("orphans", "good", "");
+    report.assert("index", "good", "");
+    report.assert("triggers", "good", "");
     assert!(!report.findings.contains_key("ids"), "UUIDs are never reused");
     wait_for(async {
         let pool = SqlitePool::connect(&url).await.expect("a database");
@@ -134,6 +136,45 @@ fn what_is_left_of_deleted_users_on_sqlite_is_reported() {
 }
 
 #[test]
+fn a_users_table_that_was_created_again_on_sqlite_lacks_its_index_and_its_trigger() {
+    let app = Generated::new("diary", &["--user", "Member", "--table", "order"]);
+    let path = app.root().join("diary.db");
+    let url = format!("sqlite://{}", path.display());
+    let settings = [("DATABASE_URL", &*url)];
+    let execute = |sql: &str| {
+        wait_for(async {
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).foreign_keys(false);
+            let pool = SqlitePool::connect_with(options).await.expect("a database");
+            migrations(&app.root()).await.run(&pool).await.expect("migrated");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("done");
+            pool.close().await;
+        });
+    };
+    execute("ALTER TABLE \"order\" ADD COLUMN name TEXT");
+    let report = Report::of(&app, &settings);
+    report.assert("index", "good", "");
+    report.assert("triggers", "good", "");
+
+    execute(
+        "CREATE TABLE again AS SELECT * FROM \"order\"; DROP TABLE \"order\"; ALTER TABLE again RENAME TO \"order\"",
+    );
+    let report = Report::of(&app, &settings);
+    report.assert("index", "warning", "the table order has no unique index on lower(email), which registrations need");
+    report.assert("triggers", "warning", "sigra_cascade on order is missing");
+
+    let fix = report.findings["index"]["fix"].as_str().expect("a fix");
+    let index = fix.split('`').nth(1).expect("a statement");
+    assert!(report.findings["triggers"]["fix"].as_str().is_some_and(|fix| fix.contains("in `migrations`")));
+    let migration = fs::read_dir(app.root().join("migrations")).expect("a folder").flatten().next().expect("a file");
+    let migration = fs::read_to_string(migration.path()).expect("SQL");
+    let trigger = migration.find("CREATE TRIGGER sigra_cascade").map(|at| &migration[at..]).expect("the trigger");
+    execute(&format!("{index} {trigger}"));
+    let report = Report::of(&app, &settings);
+    report.assert("index", "good", "");
+    report.assert("triggers", "good", "");
+}
+
+#[test]
 fn an_application_on_postgres_is_checked() {
     let app = Generated::new("photo-blog", &["--db", "postgres"]);
     let cluster = PostgresCluster::start().expect("a cluster");
@@ -151,6 +192,29 @@ fn an_application_on_postgres_is_checked() {
     report.assert("migrations", "good", "the only one is applied");
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
+    report.assert("index", "good", "");
+    report.assert("triggers", "good", "");
+    let execute = |sql: &'static str| {
+        wait_for(async {
+            let pool = PgPool::connect(&url).await.expect("a database");
+            sqlx::raw_sql(sql).execute(&pool).await.expect("done");
+            pool.close().await;
+        });
+    };
+    // As imports do. `ENABLE` leaves out changes that replication writes.
+    execute("ALTER TABLE users DISABLE TRIGGER ALL; ALTER TABLE users ENABLE TRIGGER ALL; DROP INDEX users_email");
+    let report = Report::of(&app, &settings);
+    report.assert("index", "warning", "the table users has no unique index on lower(email)");
+    let off = "these don't run, so nothing is cached: sigra_announce on users, sigra_announce_truncate on users";
+    report.assert("triggers", "warning", off);
+    execute(
+        "ALTER TABLE \"users\" ENABLE ALWAYS TRIGGER sigra_announce;
+         ALTER TABLE \"users\" ENABLE ALWAYS TRIGGER sigra_announce_truncate;
+         CREATE UNIQUE INDEX users_email ON \"users\" (lower(email))",
+    );
+    let report = Report::of(&app, &settings);
+    report.assert("index", "good", "");
+    report.assert("triggers", "good", "");
     wait_for(async {
         let pool = PgPool::connect(&url).await.expect("a database");
         for email in ["Ada@example.com", "ada@b\u{fc}cher.example"] {

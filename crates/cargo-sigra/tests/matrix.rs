@@ -4,8 +4,8 @@ mod generated;
 
 use generated::{Generated, Workspace};
 
-/// The common choices, with the library that would be published. In the long run, the packed generator is built too, and
-/// each application is built separately, with only its own features of dependencies.
+/// The common choices, with the library that would be published. In the long run, the packed generator is built too,
+/// and each application is built separately, with only its own features of dependencies.
 #[test]
 #[ignore = "a separate step of `./test`: it builds applications, which would slow other tests down"]
 fn the_common_applications_pass_their_checks() {
@@ -31,7 +31,8 @@ fn the_common_applications_pass_their_checks() {
     workspace.serve("notes").use_accounts("members", "member", "/");
 }
 
-/// Names that are words of Rust and SQL, and tables with a singular name. Both packages are those that would be published.
+/// Names that are words of Rust and SQL, and tables with a singular name. Both packages are those that would be
+/// published.
 #[test]
 #[ignore = "for the long run"]
 fn applications_with_difficult_names_pass_their_checks() {

@@ -65,7 +65,8 @@ impl MappedIndex {
     ///
     /// # Errors
     ///
-    /// That of the system, or [`io::ErrorKind::UnexpectedEof`] if the file is shorter than the two copies of the header.
+    /// That of the system, or [`io::ErrorKind::UnexpectedEof`] if the file is shorter than the two copies of the
+    /// header.
     pub fn open(file: &File) -> io::Result<Self> {
         if file.metadata()?.len() < COPIES as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has no header of a WAL index"));
@@ -92,8 +93,8 @@ impl MappedIndex {
     fn words(&self) -> &[AtomicU32; 2 * WORDS] {
         // SAFETY: The map has at least `COPIES` bytes, which `open` has checked, and lives as long as `self`. It begins
         // at a page, so it is aligned. Other processes, and SQLite in this one, write to it at any time, so it is read
-        // only by relaxed atomic loads of 4 bytes, which any write may race with, and which memory that can only be read
-        // allows.
+        // only by relaxed atomic loads of 4 bytes, which any write may race with, and which memory that can only be
+        // read allows.
         unsafe { &*self.0.as_ptr().cast() }
     }
 }

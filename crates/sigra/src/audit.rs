@@ -125,8 +125,9 @@ impl<U: AuthUser> AuditTrail<'_, U> {
         Ok(store::audit_log::list::<U>(&mut conn, user, before, limit.into()).await?)
     }
 
-    /// Returns when a user last logged in with a method, as far back as [events are kept](crate::Config::audit_retention).
-    /// A login counts even if its second factor was not presented. Reads one row by an index.
+    /// Returns when a user last logged in with a method, as far back as [events are
+    /// kept](crate::Config::audit_retention). A login counts even if its second factor was not presented. Reads one row
+    /// by an index.
     ///
     /// # Errors
     ///

@@ -428,8 +428,8 @@ impl Config {
 /// Other ways to log in.
 impl Config {
     /// Sets whether users can log in with a link that is sent by email (default: no). Then every user has a way to log
-    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastLoginMethod) is
-    /// refused to users without a password.
+    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastLoginMethod)
+    /// is refused to users without a password.
     #[must_use]
     pub fn login_links(mut self, on: bool) -> Self {
         self.login_methods.links = on;
@@ -582,8 +582,8 @@ impl Config {
         self
     }
 
-    /// Sets the clients of the [OAuth server](crate::oauth_server), and how long their tokens are valid (default: none, so
-    /// the server is off).
+    /// Sets the clients of the [OAuth server](crate::oauth_server), and how long their tokens are valid (default: none,
+    /// so the server is off).
     #[cfg(feature = "oauth-server")]
     #[must_use]
     pub fn oauth_server(mut self, server: impl Into<Option<AuthorizationServer>>) -> Self {

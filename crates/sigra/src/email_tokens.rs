@@ -75,8 +75,8 @@ impl<U: AuthUser> EmailTokens<'_, U> {
 
     /// Uses a token up, in the transaction of the change that it allows. Of several concurrent calls, only one gets it.
     ///
-    /// Compare [`SentToken::to`] with the user's email address: a token proves only that its user has the mailbox it was
-    /// sent to.
+    /// Compare [`SentToken::to`] with the user's email address: a token proves only that its user has the mailbox it
+    /// was sent to.
     ///
     /// ```
     /// # use sigra::doctest::User;
@@ -125,9 +125,9 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(found.filter(|sent| sent.user.is_active()).into())
     }
 
-    /// Deletes the tokens of one context that were sent to a user, such as before a newer one is sent. Don't delete those of
-    /// [`Context::Recovery`] because of what somebody in the account does: that may be the thief whom the user locks out
-    /// with them.
+    /// Deletes the tokens of one context that were sent to a user, such as before a newer one is sent. Don't delete
+    /// those of [`Context::Recovery`] because of what somebody in the account does: that may be the thief whom the user
+    /// locks out with them.
     ///
     /// # Errors
     ///

@@ -172,8 +172,8 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         Ok(done)
     }
 
-    /// Encrypts the secrets of one table again, batch by batch. `find` returns those that follow an ID, without the first
-    /// few, and `reencrypt` whether it could decrypt one.
+    /// Encrypts the secrets of one table again, batch by batch. `find` returns those that follow an ID, without the
+    /// first few, and `reencrypt` whether it could decrypt one.
     async fn reencrypt_table<Id>(
         self,
         table: &str,
@@ -224,8 +224,8 @@ impl<U: AuthUser> Housekeeping<'_, U> {
             if batch < PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
             }
-            // SQLite would let a thousand pages add up, and then copy them in one go, for which a request has to wait if
-            // there is one core.
+            // SQLite would let a thousand pages add up, and then copy them in one go, for which a request has to wait
+            // if there is one core.
             store::checkpoint::<U::Database>(&mut *self.sigra.pool().acquire().await?).await?;
             tokio::time::sleep(begun.elapsed() * 4).await;
         }

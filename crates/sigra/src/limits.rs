@@ -2,7 +2,8 @@
 //!
 //! The attempts on an account are counted in the database, by its clock, so that the count survives a restart and all
 //! processes share it. An attacker can use this to slow down any user, but can't lock them out: the delay has a
-//! maximum, a success ends it, and a known browser has its own count. When you rotate the secret, all counts start again.
+//! maximum, a success ends it, and a known browser has its own count. When you rotate the secret, all counts start
+//! again.
 //!
 //! # Known browsers
 //!
@@ -53,9 +54,9 @@ impl<U: AuthUser> Limits<'_, U> {
         check(&self.sigra.parts.addresses, client)
     }
 
-    /// Counts a request to an endpoint for programs, which pages of every origin can call. A page sends its requests from
-    /// the IP address of its reader, so they have a limit of their own: it must not be able to keep its readers, and
-    /// everyone who shares their address, from logging in.
+    /// Counts a request to an endpoint for programs, which pages of every origin can call. A page sends its requests
+    /// from the IP address of its reader, so they have a limit of their own: it must not be able to keep its readers,
+    /// and everyone who shares their address, from logging in.
     #[cfg(feature = "oauth-server")]
     pub(crate) fn check_program(self, program: &Client) -> Result<(), Error> {
         check(&self.sigra.parts.addresses_of_programs, program)
@@ -119,9 +120,9 @@ impl<U: AuthUser> Limits<'_, U> {
         self.attempt_log_in(session, account, user, async { Ok(()) }).await
     }
 
-    /// Counts a login attempt like [`check_log_in`](Self::check_log_in), and makes it: `attempt` checks the password. It
-    /// is not run if the account must wait, or if the attempt can't be counted. It runs while the count is written to
-    /// the disk, and its result is returned only after that.
+    /// Counts a login attempt like [`check_log_in`](Self::check_log_in), and makes it: `attempt` checks the password.
+    /// It is not run if the account must wait, or if the attempt can't be counted. It runs while the count is written
+    /// to the disk, and its result is returned only after that.
     ///
     /// ```
     /// # use sigra::doctest::User;

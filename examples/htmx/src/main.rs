@@ -1,8 +1,9 @@
 //! Pages whose parts htmx replaces, and what it does when the session has ended.
 //!
-//! htmx isn't in this repository: save `dist/htmx.min.js` of the npm package `htmx.org` in this folder, `examples/htmx`. Then
-//! run `cargo run --package example-htmx`, open <http://localhost:3000>, and log in as `ada@example.com` with
-//! `correct horse battery staple`. Log out in another tab, and add a note in this one: htmx opens the login page.
+//! htmx isn't in this repository: save `dist/htmx.min.js` of the npm package `htmx.org` in this folder,
+//! `examples/htmx`. Then run `cargo run --package example-htmx`, open <http://localhost:3000>, and log in as
+//! `ada@example.com` with `correct horse battery staple`. Log out in another tab, and add a note in this one: htmx
+//! opens the login page.
 
 mod database;
 

@@ -1,5 +1,5 @@
-//! axum-login with tower-sessions, its sqlx stores and signed cookies, as in their examples. Passwords are verified with
-//! `password-auth`, on a thread for blocking work, as in its example for SQLite.
+//! axum-login with tower-sessions, its sqlx stores and signed cookies, as in their examples. Passwords are verified
+//! with `password-auth`, on a thread for blocking work, as in its example for SQLite.
 
 use std::{env, io};
 

@@ -39,7 +39,8 @@ pub struct CompletionsError(#[from] io::Error);
 
 pub fn run(args: &Completions) -> Result<(), CompletionsError> {
     let mut script = Vec::new();
-    // In zsh, Cargo's completions call those of `cargo-sigra`. For bash, clap_complete can't handle a name with a hyphen.
+    // In zsh, Cargo's completions call those of `cargo-sigra`. For bash, clap_complete can't handle a name with a
+    // hyphen.
     let name = if args.shell == Shell::Bash { "cargo_sigra" } else { "cargo-sigra" };
     let mut command = Cli::command().name(name).bin_name(name);
     clap_complete::generate(args.shell, &mut command, name, &mut script);

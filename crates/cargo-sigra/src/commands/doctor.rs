@@ -5,6 +5,7 @@ mod database;
 mod finding;
 mod leftovers;
 mod mail;
+mod schema;
 mod settings;
 mod variables;
 

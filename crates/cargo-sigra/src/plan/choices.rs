@@ -91,8 +91,8 @@ impl Choices {
         words.join(", ")
     }
 
-    /// Returns whether a region of the template is kept. `None` if the choices don't decide that: the [plan](super::Plan)
-    /// has further regions.
+    /// Returns whether a region of the template is kept. `None` if the choices don't decide that: the
+    /// [plan](super::Plan) has further regions.
     pub fn keeps(&self, region: &str) -> Option<bool> {
         Some(match region {
             "mfa" => self.mfa,

@@ -22,7 +22,8 @@ pub struct Migrations {
     /// The versions of our migrations that were generated before, by the names after them. They stay.
     #[serde(skip)]
     pub ours: BTreeMap<String, String>,
-    /// The version of the newest migration in the folder now, which the host may have added since. New ones come after it.
+    /// The version of the newest migration in the folder now, which the host may have added since. New ones come after
+    /// it.
     #[serde(skip)]
     pub newest: Option<String>,
 }

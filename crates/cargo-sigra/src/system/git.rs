@@ -47,8 +47,8 @@ pub fn init_unless_inside(folder: &Path) -> Result<bool, GitError> {
     }
 }
 
-/// Refuses to commit in a folder that doesn't exist yet if it would be in another repository, or if git doesn't know the
-/// author.
+/// Refuses to commit in a folder that doesn't exist yet if it would be in another repository, or if git doesn't know
+/// the author.
 pub fn refuse_commit(folder: &Path) -> Result<(), GitError> {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let around = absolute.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("."));

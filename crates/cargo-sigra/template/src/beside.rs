@@ -24,7 +24,8 @@ use crate::web::languages;
 const PREFIX: &str = "/users/";
 
 // <oauth_server>
-/// The paths of the OAuth server, which programs expect exactly there. Others below `/oauth/` are the application's own.
+/// The paths of the OAuth server, which programs expect exactly there. Others below `/oauth/` are the application's
+/// own.
 const OF_OAUTH_SERVER: [&str; 10] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-protected-resource",

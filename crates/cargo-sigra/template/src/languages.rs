@@ -1,7 +1,7 @@
 //! Texts in the language of the person who reads them.
 //!
-//! English texts are in the code, and they are the keys: `t!("Log in")` is that text in the current language. Each file in
-//! `locales/` translates all of them into another language.
+//! English texts are in the code, and they are the keys: `t!("Log in")` is that text in the current language. Each file
+//! in `locales/` translates all of them into another language.
 
 mod accept;
 mod current;
@@ -28,8 +28,8 @@ pub use self::text::split;
 /// t!("You have {left} backup code left.", "You have {left} backup codes left.", left)
 /// ```
 ///
-/// Of two texts, the first value decides which one: the first text is for 1, the second for all other numbers. Languages
-/// with more forms have them all in their file.
+/// Of two texts, the first value decides which one: the first text is for 1, the second for all other numbers.
+/// Languages with more forms have them all in their file.
 macro_rules! t {
     (@value $name:ident) => { $name };
     (@value $name:ident $value:expr) => { $value };

@@ -1,8 +1,8 @@
 //! my_app: users register, log in and use it.
 //!
-//! From the bottom to the top: `config` reads the settings, `database` opens the database, `accounts` has the functions on
-//! users, `web` has the routes that call them, and `app` puts all of it together. Sessions, cookies and passwords are the
-//! `sigra` crate's.
+//! From the bottom to the top: `config` reads the settings, `database` opens the database, `accounts` has the functions
+//! on users, `web` has the routes that call them, and `app` puts all of it together. Sessions, cookies and passwords
+//! are the `sigra` crate's.
 
 // <app>
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]

@@ -1,5 +1,5 @@
-//! Serves HTTP/1.1. Waiting for a request and for its body has a limit. Writing a response has none: a proxy in front limits
-//! clients that stop reading.
+//! Serves HTTP/1.1. Waiting for a request and for its body has a limit. Writing a response has none: a proxy in front
+//! limits clients that stop reading.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 
@@ -29,7 +29,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted: the process may have no file descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Serves until the shutdown begins. Then no connection is accepted, and open requests get responses while there is time.
+/// Serves until the shutdown begins. Then no connection is accepted, and open requests get responses while there is
+/// time.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Output = ()>) {
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();

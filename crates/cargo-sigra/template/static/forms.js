@@ -1,4 +1,5 @@
-// Sends a form once, and when its user means to: while the request is on its way, pressing the button again does nothing.
+// Sends a form once, and when its user means to: while the request is on its way, pressing the button again does
+// nothing.
 const onTheWay = new Map();
 
 /** After this many milliseconds without a response, the button works again. */

@@ -1,5 +1,5 @@
-// Buttons that send what the browser signed with a passkey. They stay hidden without JavaScript, and in browsers without
-// passkeys.
+// Buttons that send what the browser signed with a passkey. They stay hidden without JavaScript, and in browsers
+// without passkeys.
 const canUse = ({ domain }) =>
   window.PublicKeyCredential?.parseRequestOptionsFromJSON !== undefined &&
   (location.hostname === domain || location.hostname.endsWith(`.${domain}`));

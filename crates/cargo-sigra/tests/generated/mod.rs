@@ -55,8 +55,8 @@ impl Generated {
     }
 }
 
-/// Applications in one workspace, so that shared dependencies are built once. They get the library from the packages that
-/// would be published.
+/// Applications in one workspace, so that shared dependencies are built once. They get the library from the packages
+/// that would be published.
 pub struct Workspace {
     folder: TempDir,
     packages: Packages,
@@ -66,8 +66,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Generates the applications, some of which are tested. The folder's name has a space, an apostrophe and an umlaut,
-    /// as users' folders can.
+    /// Generates the applications, some of which are tested. The folder's name has a space, an apostrophe and an
+    /// umlaut, as users' folders can.
     pub fn of(applications: &[(&str, &[&str])], tested: &[&'static str]) -> Self {
         Self::empty(Packages::unpacked(), None, tested).with(applications)
     }
@@ -209,8 +209,8 @@ fn command(folder: &Path, args: &[&str]) -> Command {
 /// Runs Cargo, and expects it to succeed.
 pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO"));
-    // Variables that Cargo sets for these tests must not reach the application. Some build scripts would also run again for
-    // them, and all that depends on their packages would be built twice.
+    // Variables that Cargo sets for these tests must not reach the application. Some build scripts would also run again
+    // for them, and all that depends on their packages would be built twice.
     for (name, _) in env::vars_os() {
         let is_ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
         if name.to_str().is_some_and(|name| is_ours(name) || ["OUT_DIR", "RUSTFLAGS"].contains(&name)) {

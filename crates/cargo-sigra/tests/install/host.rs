@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::generated::{cargo, copy, git, said, server::Server, sigra, sigra_with, target_folder, workspace};
 
-/// Skips the resolution of dependencies. It takes half the time of an installation, and some hosts have dependencies that
-/// these tests are not built with.
+/// Skips the resolution of dependencies. It takes half the time of an installation, and some hosts have dependencies
+/// that these tests are not built with.
 pub const UNRESOLVED: &str = "--no-resolve";
 
 /// An application from `tests/hosts`, committed to a separate repository.

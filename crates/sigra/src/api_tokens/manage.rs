@@ -38,7 +38,8 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::ApiToken`] if its name, its permissions or its expiry can't be used, [`Error::TooManyApiTokens`] if the
-    /// user has [the maximum](crate::Config::api_tokens_per_user), and [`Error::SessionEnded`] if the session has ended.
+    /// user has [the maximum](crate::Config::api_tokens_per_user), and [`Error::SessionEnded`] if the session has
+    /// ended.
     pub async fn create(self, sudo: &Sudo<U>, new: &NewApiToken, client: &Client) -> Result<CreatedApiToken, Error> {
         self.create_with(sudo, new, client, async |_, _| Ok(())).await
     }
@@ -108,8 +109,8 @@ impl<U: AuthUser> ApiTokens<'_, U> {
         if has_room { Ok(()) } else { Err(Error::TooManyApiTokens { max }) }
     }
 
-    /// Returns all tokens of the user who sent the request: first those that can be used, the newest first. Expired ones
-    /// follow for 30 days. When a token is created, all but the 50 that expired last are deleted.
+    /// Returns all tokens of the user who sent the request: first those that can be used, the newest first. Expired
+    /// ones follow for 30 days. When a token is created, all but the 50 that expired last are deleted.
     ///
     /// # Errors
     ///

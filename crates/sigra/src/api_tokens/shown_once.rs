@@ -33,8 +33,8 @@ impl<U: AuthUser> ApiTokens<'_, U> {
         self.entry(scope).put(session, ENTRY, created.secret.as_str().as_bytes())
     }
 
-    /// Returns the token that [`show_on_next_page`](Self::show_on_next_page) handed to this page, and forgets it: after a
-    /// reload, there is none.
+    /// Returns the token that [`show_on_next_page`](Self::show_on_next_page) handed to this page, and forgets it: after
+    /// a reload, there is none.
     #[must_use]
     pub fn take_shown(self, session: &CookieSession, scope: &Scope<U>) -> Option<Zeroizing<String>> {
         let secret = self.entry(scope).take(session, ENTRY)?;

@@ -53,7 +53,8 @@ pub enum Error {
     /// The host's own transaction isn't `READ COMMITTED`, so a change of password could miss a simultaneous login.
     #[error("the transaction is {0}: begin it with Sigra::begin, or with BEGIN ISOLATION LEVEL READ COMMITTED")]
     IsolationLevel(String),
-    /// No password worker became free within [`Config::password_worker_timeout`](crate::Config::password_worker_timeout).
+    /// No password worker became free within
+    /// [`Config::password_worker_timeout`](crate::Config::password_worker_timeout).
     #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
     PasswordWorkersBusy,
     /// There were too many attempts.

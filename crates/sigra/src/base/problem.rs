@@ -111,8 +111,8 @@ impl Problem {
         Some(format!("Too many attempts. Try again in {}.", in_words(wait)))
     }
 
-    /// Returns how long to wait before the next attempt, rounded up to whole seconds. `None` if there is nothing to wait
-    /// for.
+    /// Returns how long to wait before the next attempt, rounded up to whole seconds. `None` if there is nothing to
+    /// wait for.
     ///
     /// ```
     /// use std::time::Duration;

@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -16,12 +15,14 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 #[cfg(feature = "device-bound")]
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use serde::{Serialize, de::DeserializeOwned};
-use uuid::Uuid;
 
 #[cfg(feature = "device-bound")]
-use crate::browser::bound_cookie::{BoundCookie, Proof};
+use crate::browser::{
+    binding::{BindingOfRequest, BindingOfResponse},
+    bound_cookie::{BoundCookie, Proof},
+};
 use crate::{
     base::{
         error::Error,
@@ -30,8 +31,11 @@ use crate::{
     },
     browser::{
         browser_tokens::{KnownTokens, TrustTokens},
-        cookies::{Cookies, IndexedCookies, PresentedTokens, RequestCookies, SetCookies},
-        flash::{Flash, FlashMessage, WaitingFlash, name_of},
+        cookies::{Cookies, SetCookies},
+        entries::Entries,
+        flash::{Flash, FlashMessage},
+        presented::PresentedTokens,
+        request_cookies::RequestCookies,
         return_to::ReturnTo,
         token_fate::{RememberMeCookie, TokenFate},
         visit::Visit,
@@ -41,12 +45,6 @@ use crate::{
         session::SessionId,
     },
 };
-
-/// The prefix of entries with flash messages. The rest of their names is derived from the messages.
-const FLASH: &str = "flash-";
-
-/// With this many entries of messages, the next request joins them into one.
-const MAX_FLASHES: usize = 4;
 
 const RETURN_TO: &str = "return_to";
 /// An entry without information, which only shows that the browser keeps cookies.
@@ -86,75 +84,33 @@ struct Inner {
     sender: Sender,
     request: RequestCookies,
     /// The session that the request was authenticated with.
-    let_in: OnceLock<SessionId>,
+    authenticated: OnceLock<SessionId>,
     /// Whether the response shows a user who isn't logged in: one who presented a bearer token.
     is_private: AtomicBool,
-    /// Why the browser sends the request without a bound cookie, if it says so.
     #[cfg(feature = "device-bound")]
-    skipped: OnceLock<HeaderValue>,
-    /// Whether the browser doesn't renew the bound cookie before a request to this path.
-    #[cfg(feature = "device-bound")]
-    is_excluded: AtomicBool,
-    /// Whether the request was sent to another host than that of the origin, where browsers don't renew the bound cookie.
-    #[cfg(feature = "device-bound")]
-    is_elsewhere: AtomicBool,
-    /// Whether the request renews the bound cookie, so that it comes without one.
-    #[cfg(feature = "device-bound")]
-    renews_binding: AtomicBool,
+    binding: OnceLock<BindingOfRequest>,
     /// Created when it is needed, because most requests of logged-in users neither read nor write an entry.
     state: OnceLock<Box<Mutex<State>>>,
 }
 
+/// What the request presents, and what its response changes.
 struct State {
-    cookies: Cookies,
-    request: IndexedCookies,
     /// The tokens that the browser presented, even if they were replaced since.
     presented: PresentedTokens,
     /// The token that the request was authenticated with.
-    acting: Option<SessionToken>,
-    /// `None` while nobody is logged in.
-    id: Option<CookieSessionId>,
+    authenticated_token: Option<SessionToken>,
+    token_fate: TokenFate,
+    entries: Entries,
     /// What the browser does with the response. It is known once a handler takes the session as an argument.
     visit: Visit,
-    /// Whether the entries of the request were discarded.
-    is_cleared: bool,
-    /// Entries put (`Some`) or removed (`None`) by this request.
-    outgoing: BTreeMap<String, Option<Vec<u8>>>,
-    flash: Vec<WaitingFlash>,
-    token_fate: TokenFate,
-    device_write: Option<KnownTokens>,
+    known_write: Option<KnownTokens>,
     is_new_browser: bool,
-    mfa_trust_write: Option<TrustTokens>,
+    trust_write: Option<TrustTokens>,
     #[cfg(feature = "oauth")]
     oauth_write: Option<(BrowserToken, Duration)>,
     #[cfg(feature = "device-bound")]
-    bound: BoundFate,
-    /// The header that offers to bind the session.
-    #[cfg(feature = "device-bound")]
-    binding_offer: Option<HeaderValue>,
+    binding: BindingOfResponse,
 }
-
-/// What happens to the bound cookie.
-#[cfg(feature = "device-bound")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum BoundFate {
-    #[default]
-    Keep,
-    Set(BoundCookie, Duration),
-    Expire,
-}
-
-/// The request header that says why the bound cookie was not renewed.
-#[cfg(feature = "device-bound")]
-const SKIPPED: HeaderName = HeaderName::from_static("secure-session-skipped");
-
-/// The response header that offers to bind the session.
-#[cfg(feature = "device-bound")]
-const REGISTRATION: HeaderName = HeaderName::from_static("secure-session-registration");
-
-/// The reasons in [`SKIPPED`] that are logged as they are.
-#[cfg(feature = "device-bound")]
-const REASONS: [&str; 3] = ["unreachable", "server_error", "quota_exceeded"];
 
 /// Device-bound sessions.
 #[cfg(feature = "device-bound")]
@@ -164,53 +120,24 @@ impl CookieSession {
         self.0.parts.cookies().proof(&self.0.request, session, key, now_ms)
     }
 
-    /// Notes that the browser doesn't renew the bound cookie before a request to this path.
-    pub(crate) fn exclude_from_binding(&self) {
-        self.0.is_excluded.store(true, Ordering::Relaxed);
+    /// Notes what is known of the bound cookie from the request itself.
+    pub(crate) fn note_binding(&self, binding: BindingOfRequest) {
+        self.0.binding.get_or_init(|| binding);
     }
 
-    /// Notes that the request was sent to another host than that of the origin.
-    pub(crate) fn note_elsewhere(&self) {
-        self.0.is_elsewhere.store(true, Ordering::Relaxed);
-    }
-
-    /// Returns whether a session can be bound by this request: whether browsers renew the bound cookie at its host.
-    pub(crate) fn can_bind(&self) -> bool {
-        !self.0.is_elsewhere.load(Ordering::Relaxed)
-    }
-
-    /// Notes why the browser sends the request without a bound cookie, if it says so.
-    pub(crate) fn note_skipped(&self, headers: &HeaderMap) {
-        headers.get(SKIPPED).map(|said| self.0.skipped.set(said.clone()));
-    }
-
-    /// Returns why the browser didn't renew the bound cookie before this request, if it says so, or needn't.
-    pub(crate) fn skipped(&self) -> Option<&'static str> {
-        if self.0.is_excluded.load(Ordering::Relaxed) {
-            return Some("excluded");
-        }
-        let header = self.0.skipped.get()?.as_bytes();
-        let said = header.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        Some(REASONS.into_iter().find(|reason| reason.as_bytes() == said).unwrap_or("other"))
-    }
-
-    /// Notes that the request renews the bound cookie. Its handler finds the session itself.
-    pub(crate) fn begin_renewing_binding(&self) {
-        self.0.renews_binding.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn renews_binding(&self) -> bool {
-        self.0.renews_binding.load(Ordering::Relaxed)
+    /// Returns what was noted.
+    pub(crate) fn binding(&self) -> &BindingOfRequest {
+        self.0.binding.get_or_init(BindingOfRequest::default)
     }
 
     /// Gives the browser the bound cookie.
     pub(crate) fn keep_bound(&self, bound: BoundCookie, max_age: Duration) {
-        self.state().bound = BoundFate::Set(bound, max_age);
+        self.state().binding.set(bound, max_age);
     }
 
     /// Offers to bind the session, with this header.
     pub(crate) fn offer_binding(&self, header: HeaderValue) {
-        self.state().binding_offer = Some(header);
+        self.state().binding.offer(header);
     }
 }
 
@@ -220,16 +147,10 @@ impl CookieSession {
             parts,
             sender,
             request: RequestCookies::of(headers),
-            let_in: OnceLock::new(),
+            authenticated: OnceLock::new(),
             is_private: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]
-            skipped: OnceLock::new(),
-            #[cfg(feature = "device-bound")]
-            is_excluded: AtomicBool::new(false),
-            #[cfg(feature = "device-bound")]
-            is_elsewhere: AtomicBool::new(false),
-            #[cfg(feature = "device-bound")]
-            renews_binding: AtomicBool::new(false),
+            binding: OnceLock::new(),
             state: OnceLock::new(),
         }))
     }
@@ -239,8 +160,8 @@ impl CookieSession {
         &self.0.parts
     }
 
-    /// Returns the fingerprint of the token cookies, without verifying them. `None` unless there is one of each name, or
-    /// no remember-me cookie.
+    /// Returns the fingerprint of the token cookies, without verifying them. `None` unless there is one of each name,
+    /// or no remember-me cookie.
     pub(crate) fn fingerprint(&self, key: &FingerprintKey) -> Option<Fingerprint> {
         self.0.parts.cookies().fingerprint(&self.0.request, key)
     }
@@ -259,7 +180,7 @@ impl CookieSession {
     /// logged in.
     #[must_use]
     pub fn id(&self) -> Option<String> {
-        self.state().id.map(|id| id.to_string())
+        self.state().entries.id.map(|id| id.to_string())
     }
 
     /// Keeps the response out of all caches.
@@ -287,7 +208,7 @@ impl CookieSession {
     /// Returns an entry. `None` if there is none, or if it has another type.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_slice(&self.state().entry(name)?).ok()
+        serde_json::from_slice(&self.state().entries.get(name)?).ok()
     }
 
     /// Puts an entry, under a name of ASCII letters, digits, `-` and `_`.
@@ -296,12 +217,12 @@ impl CookieSession {
     ///
     /// [`Error::CookieTooLarge`] for more than about 3 KB of JSON, [`Error::EntryName`], [`Error::Json`].
     pub fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Error> {
-        self.state().put(name, serde_json::to_vec(value)?)
+        self.state().entries.put(name, serde_json::to_vec(value)?)
     }
 
     /// Removes an entry.
     pub fn remove(&self, name: &str) {
-        self.state().remove(name);
+        self.state().entries.remove(name);
     }
 
     /// Returns an entry and removes it. For a `HEAD` or a prefetched page, which the user may never see, it isn't
@@ -311,7 +232,7 @@ impl CookieSession {
         let value = self.get(name)?;
         let mut state = self.state();
         if state.visit != Visit::Unseen {
-            state.remove(name);
+            state.entries.remove(name);
         }
         Some(value)
     }
@@ -325,17 +246,7 @@ impl CookieSession {
     ///
     /// [`Error::CookieTooLarge`] if all waiting messages together have more than about 3 KB.
     pub fn put_flash(&self, kind: Flash, text: impl Into<String>) -> Result<(), Error> {
-        let message = FlashMessage { kind, text: text.into() };
-        let mut state = self.state();
-        let mut waiting = state.waiting_flash();
-        if waiting.iter().any(|waiting| waiting.message == message) {
-            return Ok(());
-        }
-        let message = WaitingFlash::new(message, state.cookies.now());
-        waiting.push(message.clone());
-        state.cookies.check_entry(&new_name(FLASH), &serde_json::to_vec(&waiting)?)?;
-        state.flash.push(message);
-        Ok(())
+        self.state().entries.put_flash(FlashMessage::new(kind, text))
     }
 
     /// Returns the waiting flash messages and removes them, if the response is a page that the user sees. Call it in
@@ -352,27 +263,22 @@ impl CookieSession {
     /// async fn home(session: CookieSession) -> Html<String> {
     ///     let messages = session.take_flash();
     ///     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-    ///     let messages = messages.iter().map(|flash| format!("<p class={}>{}</p>", flash.kind.as_str(), escaped(&flash.text)));
-    ///     Html(messages.collect::<String>() + "<h1>Home</h1>")
+    ///     let shown = messages.iter().map(|flash| {
+    ///         format!("<p class={}>{}</p>", flash.kind.as_str(), escaped(&flash.text))
+    ///     });
+    ///     Html(shown.collect::<String>() + "<h1>Home</h1>")
     /// }
     /// ```
     #[must_use]
     pub fn take_flash(&self) -> Vec<FlashMessage> {
         let mut state = self.state();
-        if state.visit != Visit::Page {
-            return Vec::new();
-        }
-        let waiting = state.waiting_flash();
-        state.flash.clear();
-        // Remove only those of this request, because another tab may be putting one right now.
-        state.names_of(FLASH).iter().for_each(|name| state.remove(name));
-        waiting.into_iter().map(|waiting| waiting.message).collect()
+        if state.visit == Visit::Page { state.entries.take_flash() } else { Vec::new() }
     }
 
     /// Puts the path to return to after the login.
     pub fn put_return_to(&self, path: &ReturnTo) {
         let json = serde_json::Value::from(path.as_str()).to_string().into_bytes();
-        if let Err(error) = self.state().put(RETURN_TO, json) {
+        if let Err(error) = self.state().entries.put(RETURN_TO, json) {
             tracing::debug!(target: "sigra", %error, "the path to return to is not kept");
         }
     }
@@ -396,8 +302,8 @@ impl CookieSession {
 
     /// Returns whether the browser sent any cookie of the library, valid or not.
     ///
-    /// If a browser [got one](Self::probe_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies over
-    /// plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
+    /// If a browser [got one](Self::probe_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies
+    /// over plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
     #[must_use]
     pub fn has_cookies(&self) -> bool {
         self.0.parts.cookies().is_any_ours(&self.0.request)
@@ -426,22 +332,21 @@ impl CookieSession {
 
     /// Returns the tokens that the browser is known by, one for each user.
     pub(crate) fn known_tokens(&self) -> KnownTokens {
-        let state = self.state();
-        let written = state.device_write.clone();
-        written.unwrap_or_else(|| KnownTokens::all_of(state.devices()))
+        let written = self.state().known_write.clone();
+        written.unwrap_or_else(|| KnownTokens::all_of(self.0.parts.cookies().read_known(&self.0.request)))
     }
 
     /// Gives the browser a token that it is known by from now on.
     pub(crate) fn keep_new_known_token(&self, token: BrowserToken) {
         let mut tokens = self.known_tokens();
         tokens.put(token, None);
-        self.state().device_write = Some(tokens);
+        self.state().known_write = Some(tokens);
     }
 
     /// Extends the lifetime of the tokens that the browser is known by.
     pub(crate) fn keep_known_tokens(&self) {
         let tokens = self.known_tokens();
-        self.state().device_write = Some(tokens);
+        self.state().known_write = Some(tokens);
     }
 
     /// Returns the tokens of a trusted browser, one for each user who trusted it.
@@ -453,7 +358,7 @@ impl CookieSession {
     pub(crate) fn keep_trust_token(&self, token: BrowserToken, in_place_of: Option<TokenHash>) {
         let mut tokens = self.trust_tokens();
         tokens.put(token, in_place_of);
-        self.state().mfa_trust_write = Some(tokens);
+        self.state().trust_write = Some(tokens);
     }
 
     /// Returns the token that binds flows to this browser. `None` if it has none, or several of which one was planted.
@@ -476,7 +381,7 @@ impl CookieSession {
     /// Returns the names of all entries `<prefix><UUID>`, oldest first. Several requests can each put one without
     /// overwriting another's. The entries may have become invalid.
     pub(crate) fn names_of_entries(&self, prefix: &str) -> Vec<String> {
-        self.state().names_of(prefix)
+        self.state().entries.names_of(prefix)
     }
 
     /// Returns all tokens that the browser presented.
@@ -498,15 +403,8 @@ impl CookieSession {
     /// lists.
     pub(crate) fn renew(&self, token: SessionToken, remember_for: Option<Duration>, survivors: &[String]) {
         let mut state = self.state();
-        let kept: Vec<(String, Vec<u8>)> = survivors
-            .iter()
-            .map(String::as_str)
-            .chain([RETURN_TO])
-            .filter_map(|name| Some((name.to_owned(), state.entry(name)?)))
-            .collect();
-        state.clear();
-        state.outgoing.extend(kept.into_iter().map(|(name, json)| (name, Some(json))));
-        state.id = Some(token.cookie_session_id());
+        state.entries.clear_except(survivors.iter().map(String::as_str).chain([RETURN_TO]));
+        state.entries.id = Some(token.cookie_session_id());
         let remember_me = remember_for.map_or(RememberMeCookie::Expire, RememberMeCookie::For);
         state.token_fate = TokenFate::Replace { token, remember_me };
     }
@@ -514,36 +412,36 @@ impl CookieSession {
     /// Ends the cookie session, and removes all entries.
     pub(crate) fn end(&self) {
         let mut state = self.state();
-        state.clear();
-        state.id = None;
+        state.entries.clear();
+        state.entries.id = None;
         state.token_fate = TokenFate::expire_all();
         #[cfg(feature = "device-bound")]
-        if state.cookies.has_bound(&state.request.all) {
-            state.bound = BoundFate::Expire;
+        if self.0.parts.cookies().has_bound(&self.0.request) {
+            state.binding.expire();
         }
     }
 
     /// Continues under one of the presented tokens and the cookie session that it was presented in. A remembered token,
     /// which has none, begins a new one.
-    pub(crate) fn act_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
+    pub(crate) fn continue_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
         let mut state = self.state();
-        state.acting = Some(token.clone());
-        state.id = Some(id.unwrap_or_else(|| token.cookie_session_id()));
+        state.authenticated_token = Some(token.clone());
+        state.entries.id = Some(id.unwrap_or_else(|| token.cookie_session_id()));
     }
 
     /// Notes the session that the request was authenticated with.
-    pub(crate) fn let_in_under(&self, session: SessionId) {
-        self.0.let_in.get_or_init(|| session);
+    pub(crate) fn note_authenticated(&self, session: SessionId) {
+        self.0.authenticated.get_or_init(|| session);
     }
 
     /// Returns the session that the request was authenticated with, even if its token was replaced since.
-    pub(crate) fn let_in(&self) -> Option<SessionId> {
-        self.0.let_in.get().copied()
+    pub(crate) fn authenticated_session(&self) -> Option<SessionId> {
+        self.0.authenticated.get().copied()
     }
 
     /// Continues without a token, because those of the browser have no session.
-    pub(crate) fn disown(&self) {
-        self.state().id = None;
+    pub(crate) fn continue_without_token(&self) {
+        self.state().entries.id = None;
     }
 
     /// Returns whether this request logged in or out, so that nothing else may write the token cookies.
@@ -551,17 +449,14 @@ impl CookieSession {
         self.changes().is_some_and(|state| !state.token_fate.is_keep())
     }
 
-    pub(crate) fn decide(&self, fate: TokenFate) {
+    pub(crate) fn set_token_fate(&self, fate: TokenFate) {
         self.state().token_fate = fate;
     }
 
-    /// Leaves the entries as they were, because the request failed. If it has renewed or ended the cookie session, the
-    /// entries are gone already, and only its messages are taken back.
+    /// Leaves the entries as they were, because the request failed.
     pub(crate) fn take_entries_back(&self) {
-        let Some(mut state) = self.changes() else { return };
-        state.flash.clear();
-        if state.token_fate.is_keep() {
-            state.outgoing.clear();
+        if let Some(mut state) = self.changes() {
+            state.entries.take_back();
         }
     }
 
@@ -573,70 +468,9 @@ impl CookieSession {
     /// Writes what changed to the response. Returns whether anything did.
     pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
         let Some(mut state) = self.changes() else { return false };
-        state.settle_flash();
-        let changed = !state.token_fate.is_keep()
-            || state.device_write.is_some()
-            || state.mfa_trust_write.is_some()
-            || !state.outgoing.is_empty();
-        #[cfg(feature = "oauth")]
-        let oauth_write = state.oauth_write.take();
-        #[cfg(feature = "oauth")]
-        let changed = changed || oauth_write.is_some();
-        #[cfg(feature = "device-bound")]
-        let bound = std::mem::take(&mut state.bound);
-        #[cfg(feature = "device-bound")]
-        let offer = state.binding_offer.take();
-        #[cfg(feature = "device-bound")]
-        let changed = changed || bound != BoundFate::Keep || offer.is_some();
-        let State { cookies, request, id, outgoing, token_fate, device_write, mfa_trust_write, .. } = &mut *state;
-        #[cfg(feature = "device-bound")]
-        if let Some(offer) = offer {
-            headers.insert(REGISTRATION, offer);
-        }
-        let mut jar = SetCookies { headers, request };
-        #[cfg(feature = "device-bound")]
-        match bound {
-            BoundFate::Keep => {}
-            BoundFate::Set(bound, max_age) => cookies.set_bound(&mut jar, &bound, max_age),
-            BoundFate::Expire => cookies.expire_bound(&mut jar),
-        }
-        if let Some(tokens) = mfa_trust_write.take() {
-            cookies.set_mfa_trust(&mut jar, &tokens);
-        }
-        #[cfg(feature = "oauth")]
-        if let Some((token, max_age)) = oauth_write {
-            cookies.set_oauth(&mut jar, &token, max_age);
-        }
-        if let Some(device) = device_write.take() {
-            cookies.set_device(&mut jar, &device);
-        }
-        match std::mem::take(token_fate) {
-            TokenFate::Replace { token, remember_me } => {
-                let id = *id.get_or_insert_with(|| token.cookie_session_id());
-                cookies.set_key(&mut jar, id, &token);
-                match remember_me {
-                    RememberMeCookie::Keep => {}
-                    RememberMeCookie::For(max_age) => cookies.set_remember_me(&mut jar, &token, max_age),
-                    RememberMeCookie::Expire => cookies.expire_remember_me(&mut jar),
-                }
-            }
-            TokenFate::Expire { key, remember_me, .. } => {
-                if key {
-                    cookies.expire_key(&mut jar);
-                }
-                if remember_me {
-                    cookies.expire_remember_me(&mut jar);
-                }
-            }
-            TokenFate::Keep => {}
-        }
-        for (name, json) in std::mem::take(outgoing) {
-            match json {
-                Some(json) => cookies.set_entry(&mut jar, &name, *id, &json),
-                None => cookies.expire_entry(&mut jar, &name),
-            }
-        }
-        changed
+        let before = headers.len();
+        state.write(self.0.parts.cookies(), headers);
+        headers.len() > before
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -656,25 +490,18 @@ impl State {
         let presented = cookies.read_tokens(request);
         let id = presented.key.valid().next().map(|key| key.id);
         Self {
-            cookies: cookies.clone(),
-            request: IndexedCookies::new(request.clone()),
             presented,
-            id,
-            acting: None,
-            visit: Visit::Page,
-            is_cleared: false,
-            outgoing: BTreeMap::new(),
-            flash: Vec::new(),
+            authenticated_token: None,
             token_fate: TokenFate::Keep,
-            device_write: None,
+            entries: Entries::new(cookies.clone(), request.clone(), id),
+            visit: Visit::Page,
+            known_write: None,
             is_new_browser: false,
-            mfa_trust_write: None,
+            trust_write: None,
             #[cfg(feature = "oauth")]
             oauth_write: None,
             #[cfg(feature = "device-bound")]
-            bound: BoundFate::Keep,
-            #[cfg(feature = "device-bound")]
-            binding_offer: None,
+            binding: BindingOfResponse::default(),
         }
     }
 
@@ -687,92 +514,32 @@ impl State {
                 presented.push(token.clone());
             }
         }
-        let acting = self.acting.as_ref().map(SessionToken::hash);
-        presented.sort_by_key(|token| Some(token.hash()) != acting);
+        let authenticated_token = self.authenticated_token.as_ref().map(SessionToken::hash);
+        presented.sort_by_key(|token| Some(token.hash()) != authenticated_token);
         presented
     }
 
-    fn devices(&self) -> Vec<KnownTokens> {
-        self.cookies.read_devices(&self.request.all)
-    }
-
-    fn entry(&self, name: &str) -> Option<Vec<u8>> {
-        match self.outgoing.get(name) {
-            Some(outgoing) => outgoing.clone(),
-            None if self.is_cleared => None,
-            None => self.cookies.read_entry(name, &self.request, self.id),
+    /// Writes what changed. What is written once isn't written again.
+    fn write(&mut self, cookies: &Cookies, headers: &mut HeaderMap) {
+        // First, because waiting messages are read in the cookie session of the request, and the token can begin
+        // another.
+        self.entries.settle_flash();
+        let mut jar = SetCookies { headers, request: &self.entries.request };
+        #[cfg(feature = "device-bound")]
+        self.binding.write(cookies, &mut jar);
+        if let Some(tokens) = self.trust_write.take() {
+            cookies.set_mfa_trust(&mut jar, &tokens);
         }
-    }
-
-    fn put(&mut self, name: &str, json: Vec<u8>) -> Result<(), Error> {
-        self.cookies.check_entry(name, &json)?;
-        self.outgoing.insert(name.to_owned(), Some(json));
-        Ok(())
-    }
-
-    fn remove(&mut self, name: &str) {
-        if self.cookies.has_entry(name, &self.request) {
-            self.outgoing.insert(name.to_owned(), None);
-        } else {
-            self.outgoing.remove(name);
+        #[cfg(feature = "oauth")]
+        if let Some((token, max_age)) = self.oauth_write.take() {
+            cookies.set_oauth(&mut jar, &token, max_age);
         }
-    }
-
-    /// Removes all entries, except for the flash messages of this request.
-    fn clear(&mut self) {
-        self.outgoing = self.cookies.entry_names(&self.request).into_iter().map(|name| (name, None)).collect();
-        self.is_cleared = true;
-    }
-
-    fn names_of(&self, prefix: &str) -> Vec<String> {
-        let came = self.cookies.entry_names(&self.request);
-        let names: BTreeSet<String> = came.into_iter().chain(self.outgoing.keys().cloned()).collect();
-        names.into_iter().filter(|name| is_of(prefix, name)).collect()
-    }
-
-    fn waiting_flash(&self) -> Vec<WaitingFlash> {
-        let now = self.cookies.now();
-        let read = |name: String| serde_json::from_slice::<Vec<WaitingFlash>>(&self.entry(&name)?).ok();
-        let kept = self.names_of(FLASH).into_iter().filter_map(read).flatten();
-        let mut waiting: Vec<WaitingFlash> = Vec::new();
-        for flash in kept.filter(|flash| flash.is_current(now)).chain(self.flash.iter().cloned()) {
-            if waiting.iter().all(|known| known.message != flash.message) {
-                waiting.push(flash);
-            }
+        if let Some(tokens) = self.known_write.take() {
+            cookies.set_known(&mut jar, &tokens);
         }
-        waiting.sort_by_key(WaitingFlash::order);
-        waiting
+        std::mem::take(&mut self.token_fate).write(cookies, &mut jar, &mut self.entries.id);
+        self.entries.write(headers);
     }
-
-    fn settle_flash(&mut self) {
-        if self.flash.is_empty() {
-            return;
-        }
-        let before = self.names_of(FLASH);
-        let messages = match before.len() < MAX_FLASHES {
-            true => self.flash.clone(),
-            false => {
-                let waiting = self.waiting_flash();
-                before.iter().for_each(|name| self.remove(name));
-                waiting
-            }
-        };
-        self.flash.clear();
-        match serde_json::to_vec(&messages) {
-            Ok(json) => drop(self.outgoing.insert(name_of(FLASH, &messages), Some(json))),
-            Err(error) => tracing::error!(target: "sigra", %error, "a flash can't be written"),
-        }
-    }
-}
-
-/// Returns a new name `<prefix><UUID>` for an entry, so that requests don't overwrite each other's. Names sort by time.
-pub(crate) fn new_name(prefix: &str) -> String {
-    format!("{prefix}{}", Uuid::now_v7().simple())
-}
-
-/// Returns whether an entry has such a name. It checks the UUID too, because a host's entry can have the same prefix.
-fn is_of(prefix: &str, name: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Never shows the content.
@@ -792,7 +559,7 @@ mod tests {
             clock::Clock,
             keys::{SecretKeyBase, Secrets},
         },
-        browser::{cookie_options::CookieSettings, cookies::tests::SEEN},
+        browser::{cookie_options::CookieSettings, request_cookies::tests::SEEN},
     };
 
     struct Parts(Cookies);

@@ -1,11 +1,10 @@
 //! Reads and writes cookies: their names, attributes, signatures and sizes.
 
-use std::{cell::OnceCell, collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, Uri, header};
-use memchr::memchr;
 use time::OffsetDateTime;
 
 #[cfg(feature = "oauth")]
@@ -15,12 +14,14 @@ use crate::{
         clock::Clock,
         error::Error,
         fingerprint::{Fingerprint, FingerprintKey},
-        keys::{Secrets, SigningKeys, Verified},
+        keys::{Secrets, SigningKeys},
         token::{CookieSessionId, SessionToken},
     },
     browser::{
         browser_tokens::{KNOWN_BROWSER_TTL, KnownTokens, TrustTokens},
         cookie_options::{CookieOptions, CookieSettings},
+        presented::{KeyCookie, MAX_COOKIE, PresentedTokens, verify},
+        request_cookies::{IndexedCookies, MAX_OF_A_NAME, OwnCookies, RequestCookies},
     },
 };
 #[cfg(feature = "device-bound")]
@@ -29,213 +30,11 @@ use crate::{
     model::session::SessionId,
 };
 
-/// The maximum size of a cookie's name and value together, in bytes. Browsers drop larger ones (RFC 6265bis section
-/// 5.6).
-const MAX_COOKIE: usize = 4096;
-
 /// The size of the signature, the id and the separators around an entry's value.
 const ENTRY_OVERHEAD: usize = 44 + 22 + 2;
 
-/// How many cookies with the same name are tried at most. A browser sends one for each domain that the name was set
-/// for.
-const MAX_OF_A_NAME: usize = 8;
-
-/// How many entries are read, and expired at a login, at most.
-const MAX_ENTRIES: usize = 32;
-
 /// For how many other domains a cookie is expired at most.
 const MAX_DOMAINS: usize = 8;
-
-/// The cookies of a request, unparsed. Each search takes time in proportion to their length.
-#[derive(Clone, Default)]
-pub(crate) struct RequestCookies {
-    /// Browsers send one header on HTTP/1 (RFC 6265 section 5.4), and can send several on HTTP/2.
-    first: Option<HeaderValue>,
-    others: Vec<HeaderValue>,
-}
-
-impl RequestCookies {
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(header::COOKIE).iter().cloned();
-        Self { first: values.next(), others: values.collect() }
-    }
-
-    /// Returns the cookies, in the browser's order: each a name, `=`, and a value.
-    fn cookies(&self) -> impl Iterator<Item = &[u8]> {
-        let cookies = self.first.iter().chain(&self.others).flat_map(|header| split(header.as_bytes()));
-        #[cfg(test)]
-        let cookies = cookies.inspect(|_| tests::SEEN.set(tests::SEEN.get() + 1));
-        cookies
-    }
-
-    /// Returns names and values.
-    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.cookies().map(pair)
-    }
-}
-
-/// The cookies of a request whose entries are read or written. What is asked for by names that the request itself has
-/// takes one search together, or a client could cause a hundred.
-#[derive(Default)]
-pub(crate) struct IndexedCookies {
-    pub all: RequestCookies,
-    own: OnceCell<OwnCookies>,
-}
-
-/// The cookies of a request with names of the library: at most [`MAX_OF_A_NAME`] of each name, and [`MAX_ENTRIES`] names
-/// of entries.
-#[derive(Default)]
-struct OwnCookies {
-    /// In the browser's order.
-    cookies: Vec<Vec<u8>>,
-    /// Whether there are entries of further names.
-    is_cut: bool,
-}
-
-impl OwnCookies {
-    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.cookies.iter().map(|cookie| pair(cookie))
-    }
-}
-
-impl IndexedCookies {
-    pub fn new(all: RequestCookies) -> Self {
-        Self { all, own: OnceCell::new() }
-    }
-
-    /// Returns the values of a name of the library, in the browser's order.
-    fn values(&self, is_name: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &[u8]> {
-        let is_found = |own: &&OwnCookies| !own.is_cut || own.pairs().any(|(name, _)| is_name(name));
-        let own = self.own.get().filter(is_found);
-        let all = own.is_none().then(|| self.all.pairs());
-        let pairs = own.map(OwnCookies::pairs).into_iter().flatten().chain(all.into_iter().flatten());
-        pairs.filter(move |(name, _)| is_name(name)).map(|(_, value)| value)
-    }
-}
-
-/// Splits a header into its cookies.
-fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(header);
-    std::iter::from_fn(move || {
-        let (cookie, after) = match split_at_byte(rest?, b';') {
-            Some((cookie, after)) => (cookie, Some(after)),
-            None => (rest?, None),
-        };
-        rest = after;
-        Some(cookie.trim_ascii())
-    })
-}
-
-/// Returns the name and the value of a cookie.
-fn pair(cookie: &[u8]) -> (&[u8], &[u8]) {
-    split_at_byte(cookie, b'=').unwrap_or((cookie, &[]))
-}
-
-fn split_at_byte(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = memchr(byte, bytes)?;
-    Some((&bytes[..at], &bytes[at + 1..]))
-}
-
-/// The values that the browser presented under a name: one, or several if cookies of several domains or paths have the
-/// name.
-#[derive(Clone, Debug)]
-pub(crate) struct Presented<T> {
-    /// How many were tried.
-    came: usize,
-    first: Option<Signed<T>>,
-    others: Vec<Signed<T>>,
-}
-
-#[derive(Clone, Debug)]
-struct Signed<T> {
-    value: T,
-    /// Whether a key that is being rotated out signed it.
-    outdated: bool,
-}
-
-impl<T> Default for Presented<T> {
-    fn default() -> Self {
-        Self { came: 0, first: None, others: Vec::new() }
-    }
-}
-
-impl<T> Presented<T> {
-    fn add(&mut self, keys: &SigningKeys, value: &[u8], decode: impl Fn(&str) -> Option<T>) {
-        if self.came == MAX_OF_A_NAME {
-            return;
-        }
-        self.came += 1;
-        let verified = verify(keys, value);
-        let signed =
-            verified.and_then(|verified| Some(Signed { value: decode(verified.value)?, outdated: verified.outdated }));
-        match (signed, &self.first) {
-            (Some(signed), None) => self.first = Some(signed),
-            (Some(signed), Some(_)) => self.others.push(signed),
-            (None, _) => {}
-        }
-    }
-
-    /// Returns whether there was no cookie of the name.
-    pub fn is_absent(&self) -> bool {
-        self.came == 0
-    }
-
-    /// Returns whether there were only invalid ones: changed, truncated, or not signed by this application.
-    pub fn is_invalid(&self) -> bool {
-        self.came > 0 && self.first.is_none()
-    }
-
-    /// Returns the valid ones.
-    pub fn valid(&self) -> impl Iterator<Item = &T> {
-        self.signed().map(|signed| &signed.value)
-    }
-
-    /// Returns the value if there was exactly one, and it is valid.
-    pub fn only(&self) -> Option<&T> {
-        let first = self.first.as_ref().filter(|_| self.came == 1);
-        first.map(|signed| &signed.value)
-    }
-
-    pub fn is_outdated(&self) -> bool {
-        self.signed().any(|signed| signed.outdated)
-    }
-
-    fn signed(&self) -> impl Iterator<Item = &Signed<T>> {
-        self.first.iter().chain(&self.others)
-    }
-}
-
-/// Verifies a signature. Values that are longer than a cookie can be are refused without any work.
-fn verify<'a>(keys: &SigningKeys, value: &'a [u8]) -> Option<Verified<'a>> {
-    let value = str::from_utf8(value).ok().filter(|value| value.len() <= MAX_COOKIE)?;
-    keys.verify(value)
-}
-
-/// The session cookie. It exists exactly while a user is logged in.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyCookie {
-    pub id: CookieSessionId,
-    pub token: SessionToken,
-}
-
-/// The state of the token cookies at the start of a request.
-#[derive(Clone, Default)]
-pub(crate) struct PresentedTokens {
-    pub key: Presented<KeyCookie>,
-    pub remember_me: Presented<SessionToken>,
-}
-
-impl PresentedTokens {
-    /// Returns whether the cookies need no change while their token is the current one of its session: there is one
-    /// session cookie and at most one remember-me cookie, both have the same token, and the newest key signed both.
-    /// Only such cookies are cached, so that nobody can fill the cache with variants of the cookies of one session.
-    pub fn are_settled(&self) -> bool {
-        let Some(key) = self.key.only() else { return false };
-        let is_same = |token: &SessionToken| token.hash() == key.token.hash();
-        let is_remembered_alike = self.remember_me.is_absent() || self.remember_me.only().is_some_and(is_same);
-        is_remembered_alike && !self.key.is_outdated() && !self.remember_me.is_outdated()
-    }
-}
 
 /// Reads and writes all cookies of the library.
 #[derive(Clone)]
@@ -336,8 +135,8 @@ impl Cookies {
         request.cookies().any(|cookie| named.iter().any(|named| named.value(cookie).is_some()))
     }
 
-    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` unless there is one session
-    /// cookie and at most one remember-me cookie, neither longer than a cookie can be.
+    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` unless there is one
+    /// session cookie and at most one remember-me cookie, neither longer than a cookie can be.
     pub fn fingerprint(&self, request: &RequestCookies, key: &FingerprintKey) -> Option<Fingerprint> {
         let (mut session, mut remember_me, mut is_single) = (None, None, true);
         // `for_each` is faster than a loop here.
@@ -387,11 +186,11 @@ impl Cookies {
 
     /// Returns the tokens that a browser is known by: one list, unless cookies of several domains or paths have the
     /// name.
-    pub fn read_devices(&self, request: &RequestCookies) -> Vec<KnownTokens> {
+    pub fn read_known(&self, request: &RequestCookies) -> Vec<KnownTokens> {
         read_all(&self.0.device, request, KnownTokens::parse)
     }
 
-    pub fn set_device(&self, jar: &mut SetCookies<'_>, known: &KnownTokens) {
+    pub fn set_known(&self, jar: &mut SetCookies<'_>, known: &KnownTokens) {
         let device = &self.0.device;
         self.set(jar, device, &device.name, device.keys.sign(&known.encode()), Some(KNOWN_BROWSER_TTL));
     }
@@ -485,7 +284,7 @@ impl Cookies {
         request.values(|came| self.is_entry(came, name)).next().is_some()
     }
 
-    /// Returns the names of the request's entries, at most [`MAX_ENTRIES`].
+    /// Returns the names of the request's entries, at most [`MAX_ENTRIES`](crate::browser::request_cookies::MAX_ENTRIES).
     pub fn entry_names(&self, request: &IndexedCookies) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.own(request).pairs().filter_map(|(name, _)| self.entry_of(name)) {
@@ -496,31 +295,8 @@ impl Cookies {
         names
     }
 
-    /// Finds the library's own cookies, in one search.
     fn own<'r>(&self, request: &'r IndexedCookies) -> &'r OwnCookies {
-        request.own.get_or_init(|| {
-            let (mut own, mut counts, mut entries) = (OwnCookies::default(), HashMap::new(), 0);
-            for cookie in request.all.cookies() {
-                let (name, _) = pair(cookie);
-                let is_entry = self.entry_of(name).is_some();
-                if !is_entry && !self.is_named(name) {
-                    continue;
-                }
-                if is_entry && !counts.contains_key(name) {
-                    if entries == MAX_ENTRIES {
-                        own.is_cut = true;
-                        continue;
-                    }
-                    entries += 1;
-                }
-                let count = counts.entry(name).or_insert(0);
-                if *count < MAX_OF_A_NAME {
-                    *count += 1;
-                    own.cookies.push(cookie.to_vec());
-                }
-            }
-            own
-        })
+        request.own(|name| self.entry_of(name).is_some(), |name| self.is_named(name))
     }
 
     /// Returns whether a cookie has the name of one that isn't an entry.
@@ -700,14 +476,4 @@ fn decode_key(value: &str) -> Option<KeyCookie> {
 /// Returns the id as an entry has it: empty if nobody was logged in when the entry was written.
 fn shown(id: Option<CookieSessionId>) -> String {
     id.map_or_else(String::new, |id| id.to_string())
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use std::cell::Cell;
-
-    thread_local! {
-        /// How many cookies all searches of this thread have seen.
-        pub static SEEN: Cell<usize> = const { Cell::new(0) };
-    }
 }

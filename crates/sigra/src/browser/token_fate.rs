@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::base::token::{SessionHashes, SessionToken};
+use crate::{
+    base::token::{CookieSessionId, SessionHashes, SessionToken},
+    browser::cookies::{Cookies, SetCookies},
+};
 
 /// What happens to a presented token, and to its cookies.
 #[derive(Clone, Default)]
@@ -24,6 +27,30 @@ impl TokenFate {
 
     pub fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
+    }
+
+    /// Writes the token cookies. Without a cookie session, a new token begins one.
+    pub fn write(self, cookies: &Cookies, jar: &mut SetCookies<'_>, id: &mut Option<CookieSessionId>) {
+        match self {
+            Self::Replace { token, remember_me } => {
+                let id = *id.get_or_insert_with(|| token.cookie_session_id());
+                cookies.set_key(jar, id, &token);
+                match remember_me {
+                    RememberMeCookie::Keep => {}
+                    RememberMeCookie::For(max_age) => cookies.set_remember_me(jar, &token, max_age),
+                    RememberMeCookie::Expire => cookies.expire_remember_me(jar),
+                }
+            }
+            Self::Expire { key, remember_me, .. } => {
+                if key {
+                    cookies.expire_key(jar);
+                }
+                if remember_me {
+                    cookies.expire_remember_me(jar);
+                }
+            }
+            Self::Keep => {}
+        }
     }
 }
 

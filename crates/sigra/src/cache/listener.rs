@@ -1,4 +1,5 @@
-//! PostgreSQL: triggers announce every change of a session, a bearer token or a user on a channel, and every process listens.
+//! PostgreSQL: triggers announce every change of a session, a bearer token or a user on a channel, and every process
+//! listens.
 //!
 //! Announcements are delivered in the order of their commits. A heartbeat that is sent through another connection and
 //! comes back therefore proves that everything committed before it has been received. Without a heartbeat for

@@ -13,8 +13,8 @@ use crate::{
 
 const CHALLENGE: HeaderName = HeaderName::from_static("secure-session-challenge");
 
-/// The response of the routes of [device-bound sessions](crate::device_bound). Browsers understand it; return it from the
-/// handler as it is.
+/// The response of the routes of [device-bound sessions](crate::device_bound). Browsers understand it; return it from
+/// the handler as it is.
 #[derive(Clone, Debug)]
 #[must_use = "return it from the handler"]
 #[non_exhaustive]

@@ -106,7 +106,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     ) -> Result<BindingResponse, Error> {
         let (sigra, id) = (self.sigra, scope.session().id);
         let Some(settings) = &sigra.parts.config.device_bound else { return Ok(BindingResponse::Refused) };
-        if !session.can_bind() {
+        if !session.binding().can_bind() {
             return Ok(refuse(id, Purpose::Registration, Refusal::Host));
         }
         let (key, challenge) = match self.key_to_register(scope.session(), settings, headers) {
@@ -137,12 +137,12 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         Ok((signed.own_key().ok_or(Refusal::Signature)?, challenge))
     }
 
-    /// Renews the bound cookie of a session: the handler of `POST` at the path in the settings, with `/refresh` after it.
-    /// The browser is first sent a challenge, and then presents it signed with the session's key.
+    /// Renews the bound cookie of a session: the handler of `POST` at the path in the settings, with `/refresh` after
+    /// it. The browser is first sent a challenge, and then presents it signed with the session's key.
     ///
-    /// The handler takes no scope: the request comes without the bound cookie that a scope requires. If a link on another
-    /// site caused it, it comes without the session token too, because browsers withhold `SameSite=Lax` cookies. The key
-    /// is enough then: the bound cookie is worth nothing without the token.
+    /// The handler takes no scope: the request comes without the bound cookie that a scope requires. If a link on
+    /// another site caused it, it comes without the session token too, because browsers withhold `SameSite=Lax`
+    /// cookies. The key is enough then: the bound cookie is worth nothing without the token.
     ///
     /// ```
     /// # use sigra::doctest::User;

@@ -37,8 +37,8 @@ pub(crate) struct Bindings {
     used: Mutex<HashMap<SessionId, UsedChallenges>>,
 }
 
-/// The newest challenges that a session has used. It can't use one that is older than the oldest of them, because nobody
-/// remembers whether it did before.
+/// The newest challenges that a session has used. It can't use one that is older than the oldest of them, because
+/// nobody remembers whether it did before.
 #[derive(Default)]
 struct UsedChallenges(BTreeSet<ChallengeId>);
 

@@ -66,7 +66,7 @@ pub(crate) enum Ending {
 impl Ended {
     pub fn end(&self, why: Ending) {
         // The first reason wins.
-        let _ = self.why.set(why);
+        self.why.get_or_init(|| why);
         self.token.cancel();
     }
 }

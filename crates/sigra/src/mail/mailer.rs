@@ -320,8 +320,8 @@ impl Mailer {
     }
 }
 
-/// Goes round the outbox for as long as the mailer exists. Emails that an earlier process has put off are tried at once,
-/// because this one may have other settings.
+/// Goes round the outbox for as long as the mailer exists. Emails that an earlier process has put off are tried at
+/// once, because this one may have other settings.
 async fn go_round(mailer: Weak<Inner>) {
     let mut has_begun = false;
     while let Some(inner) = mailer.upgrade() {

@@ -1,9 +1,10 @@
 //! Email, sent after the response to the request that caused it.
 //!
-//! A [`Mailer`] accepts an email and returns at once. If the mail server is unavailable or misconfigured, it retries for
-//! about 15 minutes, and reports that in [`telemetry`](crate::telemetry). Waiting emails are in memory and, with
-//! [`Mailer::with_outbox`], in the database, so that they are sent even if their process ends, and are retried for a day.
-//! There they are encrypted, because they contain links, and the database has only hashes of those tokens otherwise.
+//! A [`Mailer`] accepts an email and returns at once. If the mail server is unavailable or misconfigured, it retries
+//! for about 15 minutes, and reports that in [`telemetry`](crate::telemetry). Waiting emails are in memory and, with
+//! [`Mailer::with_outbox`], in the database, so that they are sent even if their process ends, and are retried for a
+//! day. There they are encrypted, because they contain links, and the database has only hashes of those tokens
+//! otherwise.
 //!
 //! | email | how to send it |
 //! |---|---|

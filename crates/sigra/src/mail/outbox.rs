@@ -137,8 +137,8 @@ impl Outbox {
         if held.is_closed() { self.release(&touched).await } else { Ok(()) }
     }
 
-    /// Returns the email if it is to be sent now. One that is too old is deleted, and one that can't be decrypted is left
-    /// to other processes.
+    /// Returns the email if it is to be sent now. One that is too old is deleted, and one that can't be decrypted is
+    /// left to other processes.
     async fn take_up(&self, kept: Kept) -> Result<Option<Taken>, Error> {
         if kept.age >= TOO_OLD {
             log_too_old(&kept);

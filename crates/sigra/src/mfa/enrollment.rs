@@ -98,7 +98,8 @@ impl<U: AuthUser> Mfa<'_, U> {
     /// ) -> sigra::Result<Checked<Enrolled>> {
     ///     let email = &enrollment.scope().user().email;
     ///     let notify = async |tx: &mut sigra::Transaction<User>, enrolled: &Enrolled| {
-    ///         let link = enrolled.recovery.as_ref().map(|token| format!("https://app.example.com/recover/{}", *token.encode()));
+    ///         let token = enrolled.recovery.as_ref().map(|token| token.encode().to_string());
+    ///         let link = token.map(|token| format!("https://app.example.com/recover/{token}"));
     ///         let text = format!("An app was set up. It wasn't you? {}", link.unwrap_or_default());
     ///         mailer.send_in(tx, Mail::new(email, "A second factor was added", text)).await
     ///     };

@@ -413,8 +413,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::LastLoginMethod`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the last
-    /// factor of a user who [must](AuthUser::requires_second_factor) have one, and [`Error::SessionEnded`] if the
+    /// [`Error::LastLoginMethod`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the
+    /// last factor of a user who [must](AuthUser::requires_second_factor) have one, and [`Error::SessionEnded`] if the
     /// session has ended.
     pub async fn delete(self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
         self.delete_with(session, sudo, id, async |_| Ok(())).await
@@ -495,7 +495,7 @@ fn id_of(challenge: &[u8]) -> Uuid {
         Sha256::new().chain_update("sigra passkey challenge").chain_update(challenge).finalize().into();
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(id).into_uuid()
+    Uuid::new_v8(id)
 }
 
 /// Returns the ID of the challenge that was answered (WebAuthn section 5.8.1, "client data").

@@ -9,10 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     base::{error::Error, token::random_bytes},
-    browser::{
-        cookie_session::{CookieSession, new_name},
-        sealed_entry::SealedEntries,
-    },
+    browser::{cookie_session::CookieSession, entries::new_name, sealed_entry::SealedEntries},
     mfa::handle::Mfa,
     model::{second_factor::MfaCode, user::AuthUser},
 };

@@ -57,7 +57,8 @@ pub const IDENTITY_UNLINKED: &str = "auth.identity.unlinked";
 pub const API_TOKEN_CREATED: &str = "auth.api_token.created";
 /// A personal access token was revoked, or all of an account were.
 pub const API_TOKEN_REVOKED: &str = "auth.api_token.revoked";
-/// A refresh token that was replaced long before, or a used code, was presented, so the access of its program was ended.
+/// A refresh token that was replaced long before, or a used code, was presented, so the access of its program was
+/// ended.
 pub const PROGRAM_TOKEN_REUSED: &str = "auth.program.token_reused";
 /// A browser became a trusted one, which skips the second factor.
 pub const BROWSER_TRUSTED: &str = "auth.mfa.browser_trusted";

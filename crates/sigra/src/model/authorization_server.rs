@@ -49,8 +49,8 @@ pub struct AuthorizationServer {
 }
 
 impl AuthorizationServer {
-    /// Creates the settings of a server at an origin such as `https://app.example.com`. It is the issuer, and all tokens
-    /// are valid there unless a client asks for a [part of it](Self::resource).
+    /// Creates the settings of a server at an origin such as `https://app.example.com`. It is the issuer, and all
+    /// tokens are valid there unless a client asks for a [part of it](Self::resource).
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -109,14 +109,14 @@ impl AuthorizationServer {
         self
     }
 
-    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). Their redirect URIs must
-    /// be `https` or on the user's computer. Nobody has checked them, so limit the
-    /// [resources](Self::registered_client_resources) and [permissions](Self::registered_client_permissions) that they can
-    /// ask for.
+    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). Their redirect URIs
+    /// must be `https` or on the user's computer. Nobody has checked them, so limit the
+    /// [resources](Self::registered_client_resources) and [permissions](Self::registered_client_permissions) that they
+    /// can ask for.
     ///
-    /// Programs with the same name and redirect URIs are one client. There are at most this many: the one that wasn't used
-    /// for the longest time makes room for another. Not within 15 minutes of its use, and not while it has access to an
-    /// account, although each user's access protects only the 2 clients that were used last.
+    /// Programs with the same name and redirect URIs are one client. There are at most this many: the one that wasn't
+    /// used for the longest time makes room for another. Not within 15 minutes of its use, and not while it has access
+    /// to an account, although each user's access protects only the 2 clients that were used last.
     ///
     /// ```
     /// use sigra::oauth_server::AuthorizationServer;

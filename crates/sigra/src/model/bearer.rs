@@ -21,8 +21,8 @@ pub(crate) const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Cookies don't count.
 ///
 /// `P` is a [`Permission`], a tuple of them, or `()` for a token with any permissions or none. Without a token, or with
-/// one that is invalid, the response is 401; without a permission, it is 403. Both have a header `WWW-Authenticate` (RFC
-/// 6750).
+/// one that is invalid, the response is 401; without a permission, it is 403. Both have a header `WWW-Authenticate`
+/// (RFC 6750).
 ///
 /// ```
 /// # use sigra::doctest::User;
@@ -118,8 +118,8 @@ pub(crate) fn is_valid<U: AuthUser>(
     expires_at.is_none_or(|expires_at| now < expires_at) && user.is_active() && has_factor(user, mfa_verified)
 }
 
-/// Returns whether a token has the second factor that its user needs. A user who must have one can't go around it with a
-/// token from before: the token must have been created in a session with one.
+/// Returns whether a token has the second factor that its user needs. A user who must have one can't go around it with
+/// a token from before: the token must have been created in a session with one.
 pub(crate) fn has_factor<U: AuthUser>(user: &U, mfa_verified: bool) -> bool {
     mfa_verified || !user.requires_second_factor()
 }

@@ -66,16 +66,16 @@ pub trait Dialect:
     fn bind_tokens(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
 
     /// Returns the rows of a table of tokens, as `t`, that have one of the hashes that
-    /// [`bind_lookup`](Self::bind_lookup) adds as the first argument: what is before the table's name, and the condition
-    /// on its column `token`. There is room for `places` hashes.
+    /// [`bind_lookup`](Self::bind_lookup) adds as the first argument: what is before the table's name, and the
+    /// condition on its column `token`. There is room for `places` hashes.
     fn lookup(places: usize) -> (String, &'static str);
 
     /// Binds the hashes of a lookup.
     fn bind_lookup(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
 
-    /// Returns a table `asked` that comes before the table of tokens in a statement. Its columns `token` and `series` are
-    /// the hashes that [`bind_sessions`](Self::bind_sessions) adds as the first arguments. There is room for `places`
-    /// tokens.
+    /// Returns a table `asked` that comes before the table of tokens in a statement. Its columns `token` and `series`
+    /// are the hashes that [`bind_sessions`](Self::bind_sessions) adds as the first arguments. There is room for
+    /// `places` tokens.
     fn lookup_sessions(places: usize) -> String;
 
     /// Binds the hashes of a lookup of sessions: of each token, and of its series.

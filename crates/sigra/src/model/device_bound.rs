@@ -52,8 +52,8 @@ impl DeviceBound {
     /// The path of the route that binds a session, unless [`path`](Self::path) sets another.
     pub const PATH: &'static str = "/users/session/binding";
 
-    /// Creates the default settings for an application at an origin, such as `https://app.example.com`: the bound cookie
-    /// lives for 10 minutes, and a request without it is anonymous.
+    /// Creates the default settings for an application at an origin, such as `https://app.example.com`: the bound
+    /// cookie lives for 10 minutes, and a request without it is anonymous.
     #[must_use]
     pub fn at(origin: impl Into<String>) -> Self {
         Self {
@@ -116,8 +116,8 @@ impl DeviceBound {
         self.ttl - TRAVEL.min(self.ttl / 4)
     }
 
-    /// Returns whether a host, with or without a port, is that of the origin. Proxies that pass on the host may leave the
-    /// port out.
+    /// Returns whether a host, with or without a port, is that of the origin. Proxies that pass on the host may leave
+    /// the port out.
     pub(crate) fn is_at(&self, authority: &[u8]) -> bool {
         let own = self.origin.strip_prefix("https://").unwrap_or(&self.origin).as_bytes();
         own == authority || without_port(own).eq_ignore_ascii_case(without_port(authority))

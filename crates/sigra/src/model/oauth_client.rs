@@ -79,8 +79,8 @@ impl OauthClient {
 
     /// Adds a redirect URI, which requests must repeat character by character (RFC 9700 section 4.1.3): an `https` URL
     /// that the app claims or the website has, a private-use scheme with a dot such as `com.example.app:/callback` (RFC
-    /// 8252 section 7.1), or a loopback address such as `http://127.0.0.1/callback` or `http://[::1]/callback`, for which
-    /// a request can have any port (RFC 8252 section 7.3).
+    /// 8252 section 7.1), or a loopback address such as `http://127.0.0.1/callback` or `http://[::1]/callback`, for
+    /// which a request can have any port (RFC 8252 section 7.3).
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(uri.into());
         self
@@ -129,8 +129,8 @@ impl OauthClient {
         self
     }
 
-    /// Lets it introspect access tokens for a resource (RFC 7662), as an API on another server does. All other tokens are
-    /// inactive to it (section 4), also those for the whole server. It must be one of the [server's
+    /// Lets it introspect access tokens for a resource (RFC 7662), as an API on another server does. All other tokens
+    /// are inactive to it (section 4), also those for the whole server. It must be one of the [server's
     /// resources](crate::oauth_server::AuthorizationServer::resource), and the client needs a [secret](Self::secret).
     ///
     /// ```
@@ -218,8 +218,8 @@ pub(crate) fn joined<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Strin
     names.join(" ")
 }
 
-/// Returns whether a name can be shown: 1 to 80 characters, without control characters and invisible ones, some of which
-/// change the direction of text. Emoji may have a selector.
+/// Returns whether a name can be shown: 1 to 80 characters, without control characters and invisible ones, some of
+/// which change the direction of text. Emoji may have a selector.
 pub(crate) fn is_name(name: &str) -> bool {
     let is_selector = |c: char| ('\u{fe00}'..='\u{fe0f}').contains(&c);
     let is_shown = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}') && !is_invisible(c);

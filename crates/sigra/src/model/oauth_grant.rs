@@ -29,8 +29,8 @@ pub struct Grant {
     pub client_name: String,
     /// What the program can do, of the permissions that are registered.
     pub permissions: Permissions,
-    /// The [resource](crate::oauth_server::AuthorizationServer::resource) that its tokens are limited to. `None` if they
-    /// are valid at the whole server.
+    /// The [resource](crate::oauth_server::AuthorizationServer::resource) that its tokens are limited to. `None` if
+    /// they are valid at the whole server.
     pub resource: Option<String>,
     /// The IP address that it was last used from, to within five minutes.
     pub ip: Option<IpAddr>,

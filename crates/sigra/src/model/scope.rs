@@ -79,8 +79,8 @@ impl<U: AuthUser> Scope<U> {
     /// Returns the device that the session is bound to. `None` if it isn't bound.
     ///
     /// Unless bindings are only [reported](crate::config::BindingMode::Report), the device has proved its key in the
-    /// last [10 minutes](crate::config::DeviceBound::ttl), or was bound less than a minute ago, or less than five minutes
-    /// if it never presented its bound cookie.
+    /// last [10 minutes](crate::config::DeviceBound::ttl), or was bound less than a minute ago, or less than five
+    /// minutes if it never presented its bound cookie.
     #[cfg(feature = "device-bound")]
     #[must_use]
     pub fn binding(&self) -> Option<&Binding> {
@@ -127,8 +127,8 @@ pub struct Found<U: AuthUser> {
 pub struct Sudo<U: AuthUser>(pub Scope<U>);
 
 /// Like [`Sudo`], but the session must also be bound to a device, and the request must have a valid bound cookie, in
-/// every [mode](crate::config::BindingMode), and also in the first minute after the session was bound. Other requests get
-/// 403: the user must use a browser that supports [device-bound sessions](crate::device_bound).
+/// every [mode](crate::config::BindingMode), and also in the first minute after the session was bound. Other requests
+/// get 403: the user must use a browser that supports [device-bound sessions](crate::device_bound).
 ///
 /// ```
 /// # use sigra::doctest::User;

@@ -363,7 +363,7 @@ pub struct PresentedToken {
     /// The hashes of the token.
     pub token: SessionHashes,
     /// The session that the request was authenticated with, even if its token was replaced since.
-    pub let_in: Option<SessionId>,
+    pub authenticated: Option<SessionId>,
     /// A token that was replaced after this moment isn't reused: the request may have been on its way at that time.
     pub replaced_after: OffsetDateTime,
 }

@@ -17,8 +17,8 @@ use crate::{
 ///
 /// It has a list of actions for after its commit: to send an email that was [sent in
 /// it](crate::mail::Mailer::send_in), and to set the new token of a session that was [renewed in
-/// it](crate::Sigra::renew_session_in). If it is rolled back, none of them happens. They happen after the commit even if
-/// the client disconnects while the database commits.
+/// it](crate::Sigra::renew_session_in). If it is rolled back, none of them happens. They happen after the commit even
+/// if the client disconnects while the database commits.
 ///
 /// ```
 /// # use sigra::doctest::User;
@@ -44,8 +44,9 @@ impl<U: AuthUser> Transaction<U> {
         Self { database, after_commit: Vec::new(), abandoned }
     }
 
-    /// Commits the transaction, and runs the actions that follow. Once it has begun, it runs to its end in the background
-    /// if its future is dropped, as when a client disconnects; [`Sigra::settle`](crate::Sigra::settle) waits for it.
+    /// Commits the transaction, and runs the actions that follow. Once it has begun, it runs to its end in the
+    /// background if its future is dropped, as when a client disconnects; [`Sigra::settle`](crate::Sigra::settle) waits
+    /// for it.
     ///
     /// # Errors
     ///

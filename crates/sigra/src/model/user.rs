@@ -74,9 +74,10 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     /// Returns whether the user can be logged in (default: true).
     ///
     /// It is checked at every login and at every request. When a user becomes inactive, their sessions end at the next
-    /// request, and their live connections within a second. A session or an access token that isn't used meanwhile is valid
-    /// again once the user is active. To prevent that, call
-    /// [`end_all_access_in`](crate::session::Sessions::end_all_access_in) in the transaction that makes the user inactive.
+    /// request, and their live connections within a second. A session or an access token that isn't used meanwhile is
+    /// valid again once the user is active. To prevent that, call
+    /// [`end_all_access_in`](crate::session::Sessions::end_all_access_in) in the transaction that makes the user
+    /// inactive.
     fn is_active(&self) -> bool {
         true
     }

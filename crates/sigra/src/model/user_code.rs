@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::base::{error::Error, token::random_bytes};
 
-/// The letters of a user code: no vowels, so that it isn't a word, and no digits that look like letters (RFC 8628 section
-/// 6.1). Eight of them have 34.5 bits of entropy, which the limit of attempts makes enough for ten minutes.
+/// The letters of a user code: no vowels, so that it isn't a word, and no digits that look like letters (RFC 8628
+/// section 6.1). Eight of them have 34.5 bits of entropy, which the limit of attempts makes enough for ten minutes.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 const LETTERS_OF_CODE: usize = 8;

@@ -26,7 +26,8 @@ impl AppleKey {
         self.signing_key().is_some()
     }
 
-    /// Returns a client secret: <https://developer.apple.com/documentation/accountorganizationaldatasharing/creating-a-client-secret>.
+    /// Returns a client secret:
+    /// <https://developer.apple.com/documentation/accountorganizationaldatasharing/creating-a-client-secret>.
     pub fn client_secret(&self, client_id: &str, now: OffsetDateTime) -> Option<SecretString> {
         let now = now.unix_timestamp();
         let header = json!({ "alg": "ES256", "kid": self.key_id });

@@ -176,8 +176,8 @@ impl<U: AuthUser> OauthFlows<'_, U> {
     /// The flow is bound to this browser by a cookie, to the provider and to the purpose, and can be completed once,
     /// within ten minutes. A browser can have 8 at once, one for each tab.
     ///
-    /// The cookie is `SameSite=Lax`, so it isn't sent with the form that [Apple](crate::oauth::Provider::posts_callback)
-    /// posts. Redirect that form to the same path with a `GET`.
+    /// The cookie is `SameSite=Lax`, so it isn't sent with the form that
+    /// [Apple](crate::oauth::Provider::posts_callback) posts. Redirect that form to the same path with a `GET`.
     ///
     /// # Errors
     ///
@@ -220,7 +220,8 @@ impl<U: AuthUser> OauthFlows<'_, U> {
     }
 
     /// Completes a flow at the callback of its provider, and returns the verified identity. Whatever the result, the
-    /// flow is used up, unless this browser didn't begin it at this provider. `scope` is the user who sends the request.
+    /// flow is used up, unless this browser didn't begin it at this provider. `scope` is the user who sends the
+    /// request.
     ///
     /// # Errors
     ///

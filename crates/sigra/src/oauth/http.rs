@@ -125,7 +125,8 @@ impl HttpClient {
         serde_json::from_slice(response.body()).map_err(|_| OauthError::Malformed)
     }
 
-    /// Sends a request, and returns the response if it is JSON. A status of 4xx isn't an error, because the body says why.
+    /// Sends a request, and returns the response if it is JSON. A status of 4xx isn't an error, because the body says
+    /// why.
     pub async fn send(&self, request: HttpRequest, plaintext: Plaintext) -> Result<HttpResponse, OauthError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| OauthError::Insecure)?;
         if !plaintext.accepts(&url) {
@@ -168,7 +169,8 @@ impl HttpClient {
     }
 }
 
-/// Logs why a provider can't be reached, such as DNS or TLS. Only the owner of the application can do something about it.
+/// Logs why a provider can't be reached, such as DNS or TLS. Only the owner of the application can do something about
+/// it.
 fn unreachable(error: &(dyn Error + 'static)) -> OauthError {
     let mut causes = error.to_string();
     let mut next = error.source();

@@ -67,8 +67,8 @@ pub enum Decision<U: AuthUser> {
     /// The proven email address belongs to a confirmed account. It isn't linked by itself: [let it
     /// wait](crate::oauth::Identities::hold), until the owner has logged in and says yes.
     LogInToLink,
-    /// The provider has no email address for it, or hasn't proven it: [let it wait](crate::oauth::Identities::hold), and
-    /// ask for one. Whether the address has an account must not show.
+    /// The provider has no email address for it, or hasn't proven it: [let it wait](crate::oauth::Identities::hold),
+    /// and ask for one. Whether the address has an account must not show.
     AskForEmail,
     /// The user who has linked it, or the owner of the address, [can't be logged in](AuthUser::is_active).
     Inactive,
@@ -155,8 +155,8 @@ impl From<HeldTokens> for ProviderTokens {
 }
 
 impl ProviderIdentity {
-    /// Creates an identity without an email address, such as to [link](crate::oauth::Identities::insert_in) the accounts
-    /// that your users had in another system. The subject must be what the issuer's ID tokens have as `sub`.
+    /// Creates an identity without an email address, such as to [link](crate::oauth::Identities::insert_in) the
+    /// accounts that your users had in another system. The subject must be what the issuer's ID tokens have as `sub`.
     #[must_use]
     pub fn new(provider: impl Into<String>, issuer: impl Into<String>, subject: impl Into<String>) -> Self {
         Self {
@@ -180,8 +180,8 @@ handle! {
 
 /// Logging in.
 impl<U: AuthUser> Identities<'_, U> {
-    /// Decides what an identity leads to, and changes nothing. `owner` looks up who has the identity's email address. It
-    /// is awaited only if the provider has proven the address, and nobody has linked the identity.
+    /// Decides what an identity leads to, and changes nothing. `owner` looks up who has the identity's email address.
+    /// It is awaited only if the provider has proven the address, and nobody has linked the identity.
     ///
     /// What the decision relies on can change before you act on it. Each action checks that it still holds, so decide
     /// again if it doesn't: [`insert_in`](Self::insert_in) doesn't return [`Linked::Now`], for example.
@@ -220,8 +220,8 @@ impl<U: AuthUser> Identities<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was suspended or deleted, their password changed, or the identity was unlinked
-    /// since.
+    /// [`Error::CredentialsChanged`] if the user was suspended or deleted, their password changed, or the identity was
+    /// unlinked since.
     pub async fn log_in(
         self,
         session: &CookieSession,
@@ -259,8 +259,8 @@ impl<U: AuthUser> Identities<'_, U> {
         })
     }
 
-    /// Reauthenticates a user who came back from one of their providers, which was asked to authenticate them again, and
-    /// [renews](crate::Sigra::renew_session) the session. The identity must be theirs.
+    /// Reauthenticates a user who came back from one of their providers, which was asked to authenticate them again,
+    /// and [renews](crate::Sigra::renew_session) the session. The identity must be theirs.
     ///
     /// # Errors
     ///
@@ -318,8 +318,8 @@ impl<U: AuthUser> Identities<'_, U> {
         Ok(rows.into_iter().map(Identity::from).collect())
     }
 
-    /// Returns whether a user has linked an identity. Ask before you look at an email address that a visitor entered: if
-    /// only a free one were refused because of the identity, the response would reveal who has an account.
+    /// Returns whether a user has linked an identity. Ask before you look at an email address that a visitor entered:
+    /// if only a free one were refused because of the identity, the response would reveal who has an account.
     ///
     /// # Errors
     ///
@@ -328,9 +328,9 @@ impl<U: AuthUser> Identities<'_, U> {
         Ok(store::identities::find::<U>(conn, &identity.issuer, &identity.subject).await?.is_some())
     }
 
-    /// Links an identity to a user, in the transaction in which you register them or take their account over. Of several
-    /// concurrent calls for one identity, only one returns [`Linked::Now`]. Roll the transaction back and decide again
-    /// otherwise.
+    /// Links an identity to a user, in the transaction in which you register them or take their account over. Of
+    /// several concurrent calls for one identity, only one returns [`Linked::Now`]. Roll the transaction back and
+    /// decide again otherwise.
     ///
     /// # Errors
     ///
@@ -375,8 +375,8 @@ impl<U: AuthUser> Identities<'_, U> {
     }
 
     /// Links an identity to the user of the session in which the [flow](crate::oauth::FlowPurpose::Link) began, and
-    /// [renews](crate::Sigra::renew_session) the session. Send an email about it in the same transaction. A user can link
-    /// 20.
+    /// [renews](crate::Sigra::renew_session) the session. Send an email about it in the same transaction. A user can
+    /// link 20.
     ///
     /// # Errors
     ///
@@ -406,8 +406,8 @@ impl<U: AuthUser> Identities<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::LastLoginMethod`] if the user has no other way to log in: no password, no passkey, no identity of a [provider
-    /// that you have](crate::Config::login_providers), and no [links](crate::Config::login_links).
+    /// [`Error::LastLoginMethod`] if the user has no other way to log in: no password, no passkey, no identity of a
+    /// [provider that you have](crate::Config::login_providers), and no [links](crate::Config::login_links).
     /// [`Error::SessionEnded`] if the session has ended. Roll the transaction back then.
     pub async fn unlink_in(
         self,

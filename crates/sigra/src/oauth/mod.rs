@@ -8,6 +8,7 @@ mod http;
 mod id_token;
 mod identities;
 mod pending;
+mod presets;
 mod provider;
 mod providers;
 

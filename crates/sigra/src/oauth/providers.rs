@@ -41,8 +41,8 @@ const MAX_SUBJECT: usize = 255;
 /// The longest email address (RFC 5321 section 4.5.3.1.3).
 const MAX_EMAIL: usize = 254;
 
-/// What the authorization request of a flow says. The secrets are of this flow only, and never used again. `Debug` shows
-/// none of them.
+/// What the authorization request of a flow says. The secrets are of this flow only, and never used again. `Debug`
+/// shows none of them.
 #[derive(Clone, Copy)]
 #[allow(clippy::exhaustive_structs, reason = "a flow fills it in, and has all of it")]
 pub struct AuthorizationRequest<'a> {

@@ -23,7 +23,8 @@ use crate::{
     store::{self, CodeRow},
 };
 
-/// What a client asks a user for, checked: it is the client's own redirect URI, and the client can have the permissions.
+/// What a client asks a user for, checked: it is the client's own redirect URI, and the client can have the
+/// permissions.
 #[derive(Clone, Debug)]
 #[must_use = "show it to the user, who decides"]
 pub struct AuthorizationRequest {
@@ -51,8 +52,8 @@ impl AuthorizationRequest {
         &self.described
     }
 
-    /// Returns the [resource](crate::oauth_server::AuthorizationServer::resource) that the client's tokens will be limited
-    /// to. `None` if they will be valid at the whole server.
+    /// Returns the [resource](crate::oauth_server::AuthorizationServer::resource) that the client's tokens will be
+    /// limited to. `None` if they will be valid at the whole server.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
         self.limit.as_deref()
@@ -118,8 +119,8 @@ fn answer_to(redirect_uri: &str, state: Option<&str>, issuer: &str, answer: &[(&
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorizationError {
-    /// The client is unknown, doesn't have the redirect URI, or [registered itself](OauthClient::is_registered) and made
-    /// another mistake. Show a page, and never redirect: the URI can be anybody's (RFC 6749 section 4.1.2.1).
+    /// The client is unknown, doesn't have the redirect URI, or [registered itself](OauthClient::is_registered) and
+    /// made another mistake. Show a page, and never redirect: the URI can be anybody's (RFC 6749 section 4.1.2.1).
     #[error("the request doesn't come from a known program: {0}")]
     Untrusted(&'static str),
     /// Another mistake of a client of the host. Redirect the browser to this URL of the client, which has the error.
@@ -188,8 +189,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
         registered.filter(|permission| permissions.contains(permission.name)).collect()
     }
 
-    /// Gives a client what it asks for, because the user of this session allowed it, and returns the URL of the client to
-    /// redirect the browser to. The URL has a code that is valid for 60 seconds, once, and only while this session lives.
+    /// Gives a client what it asks for, because the user of this session allowed it, and returns the URL of the client
+    /// to redirect the browser to. The URL has a code that is valid for 60 seconds, once, and only while this session
+    /// lives.
     ///
     /// It takes a recent login, as a [personal access token](crate::api_tokens) does: what the client gets outlives the
     /// session. Call it only from a `POST` of the user, which other sites can't send.
@@ -271,8 +273,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         Ok(request.answer(issuer, &[("code", &code.encode())]))
     }
 
-    /// Refuses a client what it asks for, because the user didn't allow it. Returns the URL of the client to redirect the
-    /// browser to.
+    /// Refuses a client what it asks for, because the user didn't allow it. Returns the URL of the client to redirect
+    /// the browser to.
     ///
     /// # Errors
     ///

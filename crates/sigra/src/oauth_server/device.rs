@@ -278,7 +278,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         program: &Client,
         also: &mut Option<OnNewGrant<U>>,
     ) -> Result<Result<Tokens, Refusal>, Error> {
-        // Before the code's row changes: a decision about the code, and the end of all sessions, lock in this order too.
+        // Before the code's row changes: a decision about the code, and the end of all sessions, lock in this order
+        // too.
         let user = match &row.user {
             Some(user) => store::users::lock::<U>(tx, user).await?,
             None => None,

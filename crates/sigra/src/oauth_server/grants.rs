@@ -99,9 +99,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
         Ok(was_theirs)
     }
 
-    /// Ends the access of all of a user's programs in the host's own [transaction](crate::Sigra::begin), as when the user
-    /// logs out everywhere, and returns how many there were. [Announce](crate::session::Sessions::announce_change) the user
-    /// after the commit.
+    /// Ends the access of all of a user's programs in the host's own [transaction](crate::Sigra::begin), as when the
+    /// user logs out everywhere, and returns how many there were. [Announce](crate::session::Sessions::announce_change)
+    /// the user after the commit.
     ///
     /// # Errors
     ///

@@ -35,8 +35,8 @@ struct Active<'a> {
 }
 
 impl<U: AuthUser> OauthServer<'_, U> {
-    /// The endpoint `/oauth/introspect` (RFC 7662): tells an API on another server whether an access token is valid, and
-    /// what it allows. A client calls it with its secret, and can introspect tokens for [its
+    /// The endpoint `/oauth/introspect` (RFC 7662): tells an API on another server whether an access token is valid,
+    /// and what it allows. A client calls it with its secret, and can introspect tokens for [its
     /// resources](crate::oauth_server::OauthClient::introspection_for), or for the [whole
     /// server](crate::oauth_server::OauthClient::introspection). All other tokens are inactive to it.
     pub async fn introspect(self, request: Request) -> Response {

@@ -102,8 +102,8 @@ impl Tokens {
 }
 
 impl<U: AuthUser> OauthServer<'_, U> {
-    /// Writes what a user gave a program, with its first tokens, and does what the host wants to do about it. The user's
-    /// row must be locked. Returns the row's ID too.
+    /// Writes what a user gave a program, with its first tokens, and does what the host wants to do about it. The
+    /// user's row must be locked. Returns the row's ID too.
     pub(super) async fn give(
         self,
         tx: &mut Transaction<U>,

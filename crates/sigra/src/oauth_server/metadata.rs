@@ -63,7 +63,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         Ok(Some(cacheable(&metadata)))
     }
 
-    /// Returns the permissions that programs can ask for at a resource. Clients for MCP ask for all that they read here.
+    /// Returns the permissions that programs can ask for at a resource. Clients for MCP ask for all that they read
+    /// here.
     fn scopes_at(self, settings: &AuthorizationServer, resource: &str) -> Vec<&'static str> {
         let is_theirs = settings.registered_clients.is_some()
             && settings.resources_of_registered_clients().iter().any(|own| is_same_resource(own, resource));

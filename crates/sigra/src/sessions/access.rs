@@ -58,9 +58,9 @@ impl<U: AuthUser> Sessions<'_, U> {
         self.delete_all_in(conn, user, Some(kept)).await
     }
 
-    /// Deletes what lets somebody into an account that is going to be deleted, in the transaction that schedules it: all
-    /// sessions or all except one, known and trusted browsers, personal access tokens, the access of programs by OAuth,
-    /// and links to change the email address. Links that were sent to the user's email address stay: a thief who
+    /// Deletes what lets somebody into an account that is going to be deleted, in the transaction that schedules it:
+    /// all sessions or all except one, known and trusted browsers, personal access tokens, the access of programs by
+    /// OAuth, and links to change the email address. Links that were sent to the user's email address stay: a thief who
     /// schedules the deletion repeatedly must not keep the owner from resetting the password.
     /// [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
@@ -118,8 +118,9 @@ impl<U: AuthUser> Sessions<'_, U> {
         Ok(revoked)
     }
 
-    /// Ends the access of all programs of a user, whose row must be locked, and records it. Returns how many there were.
-    /// A program is like another browser of the user: with a new password or a first second factor, it must ask again.
+    /// Ends the access of all programs of a user, whose row must be locked, and records it. Returns how many there
+    /// were. A program is like another browser of the user: with a new password or a first second factor, it must ask
+    /// again.
     pub(crate) async fn end_programs_in(
         self,
         conn: &mut Connection<U>,

@@ -76,14 +76,14 @@ impl<U: AuthUser> Sigra<U> {
         (!is_excused).then_some(missing)
     }
 
-    /// Returns whether a session had to be bound before now, and isn't. One that waits for a second factor can't be bound
-    /// yet.
+    /// Returns whether a session had to be bound before now, and isn't. One that waits for a second factor can't be
+    /// bound yet.
     pub(crate) fn is_binding_overdue(&self, row: &SessionRow, user: &U) -> bool {
         if row.binding.is_some() || !user.requires_binding() || Clearance::of(user, row) != Clearance::Full {
             return false;
         }
-        // A login in a trusted browser doesn't authenticate now, and neither does setting up a second factor. Both offer
-        // to bind the session.
+        // A login in a trusted browser doesn't authenticate now, and neither does setting up a second factor. Both
+        // offer to bind the session.
         let proven_at = row.mfa_verified_at.map_or(row.authenticated_at, |at| at.max(row.authenticated_at));
         let offered_until = to_ms(proven_at.max(row.inserted_at)).saturating_add(millis(OFFERED));
         self.parts.config.clock.now_ms() >= offered_until
@@ -133,15 +133,15 @@ impl<U: AuthUser> Sigra<U> {
         }
         // Without `confirmed_at`, the browser itself may have lost the cookie with the response that set it.
         let is_first = |binding: &Binding| binding.confirmed_at.is_some() && binding.misused_at.is_none();
-        if row.binding.as_ref().is_some_and(is_first) && session.skipped().is_none() {
+        if row.binding.as_ref().is_some_and(is_first) && session.binding().skipped().is_none() {
             self.note_misuse(session, row, user).await;
         }
         false
     }
 
     /// Returns whether the request may use the cached scope of its session as far as its device is concerned. If proofs
-    /// are only reported, one that is missing takes no look-up: it is logged, and changes nothing. The first one does, to
-    /// be recorded.
+    /// are only reported, one that is missing takes no look-up: it is logged, and changes nothing. The first one does,
+    /// to be recorded.
     pub(crate) fn admits_device_of_cached(&self, session: &CookieSession, scope: &Scope<U>) -> bool {
         let (row, user) = (scope.session(), scope.user());
         if self.presents_bound_cookie_first(session, row) {
@@ -159,12 +159,12 @@ impl<U: AuthUser> Sigra<U> {
         let mode = if self.is_binding_enforced() { "enforce" } else { "report" };
         tracing::info!(
             target: "sigra", event = telemetry::BINDING_MISSING, user_id = %user.id(), session_id = %row.id, mode,
-            reason = missing.name(), skipped = session.skipped(),
+            reason = missing.name(), skipped = session.binding().skipped(),
         );
     }
 
-    /// Records that a session's token was used without the key, in one transaction with what the host does about it. Best
-    /// effort: the next request tries again.
+    /// Records that a session's token was used without the key, in one transaction with what the host does about it.
+    /// Best effort: the next request tries again.
     async fn note_misuse(&self, session: &CookieSession, row: &SessionRow, user: &U) {
         let used = UsedWithoutKey { user: user.clone(), session: row.clone(), client: session.client() };
         let sigra = self.clone();
@@ -200,11 +200,11 @@ impl<U: AuthUser> Sigra<U> {
         reaction.as_ref().and_then(Weak::upgrade)
     }
 
-    /// Offers to bind a session to the browser that a login has opened it in. Not at another host than that of the origin:
-    /// browsers wouldn't renew the bound cookie there.
+    /// Offers to bind a session to the browser that a login has opened it in. Not at another host than that of the
+    /// origin: browsers wouldn't renew the bound cookie there.
     pub(crate) fn offer_binding(&self, session: &CookieSession, row: &SessionRow) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
-        if !can_be_bound(row) || row.mfa_pending || !session.can_bind() {
+        if !can_be_bound(row) || row.mfa_pending || !session.binding().can_bind() {
             return;
         }
         self.parts.bindings.begin(row.id, self.parts.config.clock.now_ms());
@@ -217,7 +217,7 @@ impl<U: AuthUser> Sigra<U> {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
         let row = scope.session();
         if can_be_bound(row)
-            && session.can_bind()
+            && session.binding().can_bind()
             && self.parts.bindings.has_offers()
             && scope.clearance() == Clearance::Full
             && self.parts.bindings.is_due(row.id, self.parts.config.clock.now_ms())
@@ -248,7 +248,8 @@ impl<U: AuthUser> Sigra<U> {
     }
 }
 
-/// Returns whether a session isn't bound, or can be bound again, because the browser has never presented the bound cookie.
+/// Returns whether a session isn't bound, or can be bound again, because the browser has never presented the bound
+/// cookie.
 fn can_be_bound(row: &SessionRow) -> bool {
     row.binding.as_ref().is_none_or(|binding| binding.confirmed_at.is_none())
 }

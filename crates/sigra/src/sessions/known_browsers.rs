@@ -77,8 +77,8 @@ handle! {
 
 impl<U: AuthUser> KnownBrowsers<'_, U> {
     /// Makes this browser a known browser of the user, in the host's own transaction: after a password reset, for
-    /// example, which [forgets all of them](crate::session::Sessions::end_all_access_in). A login already does this. The
-    /// browser gets its token after the commit.
+    /// example, which [forgets all of them](crate::session::Sessions::end_all_access_in). A login already does this.
+    /// The browser gets its token after the commit.
     ///
     /// # Errors
     ///
@@ -93,8 +93,8 @@ impl<U: AuthUser> KnownBrowsers<'_, U> {
     }
 
     /// Forgets all known browsers of a user, in the host's own transaction, and returns how many there were: when you
-    /// log a user out everywhere, for example. The user's row is locked, so a concurrent login happens entirely before or
-    /// after it. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
+    /// log a user out everywhere, for example. The user's row is locked, so a concurrent login happens entirely before
+    /// or after it. [`delete_all_in`](crate::session::Sessions::end_all_access_in) already does this.
     ///
     /// # Errors
     ///

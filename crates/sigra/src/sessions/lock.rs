@@ -18,8 +18,8 @@ use crate::{
 
 impl<U: AuthUser> Sigra<U> {
     /// Locks the user's row, as everything that opens or ends sessions does first. In another order, a login and a
-    /// password reset could deadlock, and a login during the setup of a second factor could miss the new factor. Fails for
-    /// a user who can't be logged in: every way to log in comes here.
+    /// password reset could deadlock, and a login during the setup of a second factor could miss the new factor. Fails
+    /// for a user who can't be logged in: every way to log in comes here.
     pub(crate) async fn lock_user(&self, conn: &mut Connection<U>, user: &U) -> Result<(), Error> {
         let locked = store::users::lock::<U>(conn, &user.id()).await?.filter(AuthUser::is_active);
         locked.map(drop).ok_or(Error::CredentialsChanged)
@@ -32,21 +32,21 @@ impl<U: AuthUser> Sigra<U> {
         session: &CookieSession,
         user: &U,
     ) -> Result<(), Error> {
-        self.lock_users_of(conn, &session.presented(), session.let_in(), Some(&user.id())).await
+        self.lock_users_of(conn, &session.presented(), session.authenticated_session(), Some(&user.id())).await
     }
 
     pub(crate) async fn lock_users_of(
         &self,
         conn: &mut Connection<U>,
         tokens: &[SessionToken],
-        let_in: Option<SessionId>,
+        authenticated: Option<SessionId>,
         user: Option<&U::Id>,
     ) -> Result<(), Error> {
-        if tokens.is_empty() && let_in.is_none() {
+        if tokens.is_empty() && authenticated.is_none() {
             return Ok(());
         }
         let tokens: Vec<SessionHashes> = tokens.iter().map(SessionToken::hashes).collect();
-        Ok(store::users::lock_owners::<U>(conn, &tokens, let_in, user).await?)
+        Ok(store::users::lock_owners::<U>(conn, &tokens, authenticated, user).await?)
     }
 
     /// Locks the row of the user who sent the request, and returns the user as they are now.

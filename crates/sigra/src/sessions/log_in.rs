@@ -36,8 +36,8 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user [isn't active](AuthUser::is_active), was deleted, or has another password
-    /// since `user` was read. Respond as to a wrong password.
+    /// [`Error::CredentialsChanged`] if the user [isn't active](AuthUser::is_active), was deleted, or has another
+    /// password since `user` was read. Respond as to a wrong password.
     #[tracing::instrument(level = "debug", name = "sigra.log_in", skip_all)]
     pub async fn log_in(
         &self,
@@ -88,21 +88,24 @@ impl<U: AuthUser> Sigra<U> {
         })
     }
 
-    /// Like [`log_in_with`](Self::log_in_with), but first runs `first` in the same transaction: to use up a one-time token,
-    /// for example, which is then used up and logs the user in, or neither. `first` returns the user as they are after
-    /// it, or `None` if they can't log in. Then, or if the user isn't active or is another one than `user`, nothing is
-    /// committed, and `None` is returned. It runs even if the second factor is pending.
+    /// Like [`log_in_with`](Self::log_in_with), but first runs `first` in the same transaction: to use up a one-time
+    /// token, for example, which is then used up and logs the user in, or neither. `first` returns the user as they are
+    /// after it, or `None` if they can't log in. Then, or if the user isn't active or is another one than `user`,
+    /// nothing is committed, and `None` is returned. It runs even if the second factor is pending.
     ///
     /// ```
     /// # use sigra::doctest::User;
     /// use sigra::{
-    ///     Checked, CookieSession, EmailToken, LoginMethod, LoginOutcome, RememberMe, Sigra, Transaction, token::Context,
+    ///     Checked, CookieSession, EmailToken, LoginMethod, LoginOutcome, RememberMe, Sigra, Transaction,
+    ///     token::Context,
     /// };
     ///
     /// async fn log_in_by_link(
     ///     sigra: &Sigra<User>, session: &CookieSession, token: &EmailToken,
     /// ) -> sigra::Result<Option<LoginOutcome>> {
-    ///     let Checked::Valid(found) = sigra.email_tokens().find(token, Context::Login).await? else { return Ok(None) };
+    ///     let Checked::Valid(found) = sigra.email_tokens().find(token, Context::Login).await? else {
+    ///         return Ok(None);
+    ///     };
     ///     let take = async |tx: &mut Transaction<User>| {
     ///         let taken = sigra.email_tokens().take_in(tx, token, Context::Login).await?;
     ///         Ok(taken.filter(|taken| taken.to == taken.user.email).valid().map(|taken| taken.user))
@@ -194,8 +197,8 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user [isn't active](AuthUser::is_active), was deleted, or has another password
-    /// since `user` was read.
+    /// [`Error::CredentialsChanged`] if the user [isn't active](AuthUser::is_active), was deleted, or has another
+    /// password since `user` was read.
     pub async fn create_session(
         &self,
         user: &U,

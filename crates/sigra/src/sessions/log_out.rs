@@ -55,21 +55,21 @@ impl<U: AuthUser> Sigra<U> {
         conn: &mut Connection<U>,
         session: &CookieSession,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
-        self.end_tokens_in(conn, &session.presented(), session.let_in(), &session.client()).await
+        self.end_tokens_in(conn, &session.presented(), session.authenticated_session(), &session.client()).await
     }
 
     async fn end_tokens_in(
         &self,
         conn: &mut Connection<U>,
         tokens: &[SessionToken],
-        let_in: Option<SessionId>,
+        authenticated: Option<SessionId>,
         client: &Client,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
-        self.lock_users_of(conn, tokens, let_in, None).await?;
+        self.lock_users_of(conn, tokens, authenticated, None).await?;
         let replaced_after = earlier(self.now(), self.parts.config.sessions.reissue_grace);
         let mut sessions = Vec::new();
         for token in tokens {
-            let presented = PresentedToken { token: token.hashes(), let_in, replaced_after };
+            let presented = PresentedToken { token: token.hashes(), authenticated, replaced_after };
             let ended = store::sessions::delete_presented::<U>(&mut *conn, &presented).await?;
             for ended in ended.iter().filter(|ended| ended.is_reuse) {
                 let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);

@@ -234,7 +234,8 @@ impl<U: AuthUser> Sigra<U> {
         found.scope
     }
 
-    /// Returns whether a token authenticates its user: it wasn't replaced, or only just now, and its session can be used.
+    /// Returns whether a token authenticates its user: it wasn't replaced, or only just now, and its session can be
+    /// used.
     fn authenticates(&self, found: &Found<U>) -> bool {
         let is_valid = match found.standing {
             Standing::Current | Standing::Next => true,
@@ -249,8 +250,9 @@ impl<U: AuthUser> Sigra<U> {
         now < until && until <= later(latest(now), self.parts.config.sessions.reissue_grace)
     }
 
-    /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a failure
-    /// is logged and must not fail the request. The next request tries again, and a read-only database can't be updated.
+    /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a
+    /// failure is logged and must not fail the request. The next request tries again, and a read-only database can't be
+    /// updated.
     pub(crate) fn keep_up<T: Send + 'static>(
         &self,
         failure: &'static str,
@@ -269,8 +271,8 @@ impl<U: AuthUser> Sigra<U> {
         }
     }
 
-    /// Deletes a session that has expired, by the clock of the database too, or whose user is inactive. The browser stays
-    /// trusted. If the clock of this process is ahead, the session stays, and so do its cookies.
+    /// Deletes a session that has expired, by the clock of the database too, or whose user is inactive. The browser
+    /// stays trusted. If the clock of this process is ahead, the session stays, and so do its cookies.
     async fn delete_ended(&self, scope: &Scope<U>) -> Result<(), Error> {
         let (user, session) = (scope.user(), scope.session());
         let mut conn = self.pool().acquire().await?;
@@ -305,8 +307,8 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Updates `last_used_at` of a session, and returns whether that succeeded. Best effort: a failure is logged and must
-    /// not fail the request.
+    /// Updates `last_used_at` of a session, and returns whether that succeeded. Best effort: a failure is logged and
+    /// must not fail the request.
     async fn touch(&self, id: SessionId, now: OffsetDateTime) -> bool {
         let touched = async { transact!(self, conn => Ok(store::sessions::touch::<U>(conn, id, now).await?)) };
         match touched.await {

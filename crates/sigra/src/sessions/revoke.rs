@@ -174,8 +174,8 @@ impl<U: AuthUser> Sessions<'_, U> {
     }
 
     /// Like [`announce`](Self::announce), once the transaction is committed, even if the client disconnects before. Use
-    /// it in handlers of `GET`: unlike [those of other methods](crate::scope::FetchCurrentScopeLayer), they end when the
-    /// client disconnects.
+    /// it in handlers of `GET`: unlike [those of other methods](crate::scope::FetchCurrentScopeLayer), they end when
+    /// the client disconnects.
     ///
     /// ```
     /// # use sigra::doctest::User;

@@ -10,8 +10,8 @@ use crate::{
     model::database::Dialect,
 };
 
-/// A statement that finds rows by the hashes of tokens. Its texts are built once, because it runs for every request that
-/// the cache can't serve.
+/// A statement that finds rows by the hashes of tokens. Its texts are built once, because it runs for every request
+/// that the cache can't serve.
 pub(super) struct Batch {
     /// For up to 1, 2, 4, ... tokens: the database prepares each of these statements once.
     pub(super) statements: Vec<Arc<str>>,

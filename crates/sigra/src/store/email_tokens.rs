@@ -118,8 +118,8 @@ pub(crate) async fn delete_all_but_links<U: AuthUser>(conn: &mut Connection<U>, 
 }
 
 /// Deletes the tokens of a user, all or those of one context, except those of another. Sessions stay. So do
-/// [recovery](crate::token::Context::Recovery) links, unless they are that context: a thief in the account must not be able
-/// to revoke them.
+/// [recovery](crate::token::Context::Recovery) links, unless they are that context: a thief in the account must not be
+/// able to revoke them.
 pub(crate) async fn delete_all<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,

@@ -164,8 +164,8 @@ pub(crate) async fn find_tokens<U: AuthUser>(
     row.map_or(Ok(None), |row| row.value("tokens"))
 }
 
-/// Returns up to `limit` identities and tokens that don't start with `unlike`, ordered by ID: those that follow `after`,
-/// without the first `skip` of them. A row that can't be read is an error only for itself.
+/// Returns up to `limit` identities and tokens that don't start with `unlike`, ordered by ID: those that follow
+/// `after`, without the first `skip` of them. A row that can't be read is an error only for itself.
 pub(crate) async fn find_sealed<U: AuthUser>(
     conn: &mut Connection<U>,
     unlike: &[u8],

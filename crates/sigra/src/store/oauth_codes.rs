@@ -106,8 +106,8 @@ fn code_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<CodeRow<U::Id>> {
     })
 }
 
-/// Uses a code up, for a grant or for none. Returns whether it was unused: of several concurrent calls, only one returns
-/// `true`.
+/// Uses a code up, for a grant or for none. Returns whether it was unused: of several concurrent calls, only one
+/// returns `true`.
 pub(crate) async fn consume<U: AuthUser>(
     conn: &mut Connection<U>,
     code: TokenHash,

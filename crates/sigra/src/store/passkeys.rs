@@ -29,8 +29,8 @@ pub(crate) struct PasskeyRow<Id> {
     pub user_handle: Uuid,
     /// The public key and its counter, as JSON.
     pub credential: String,
-    /// Whether browsers find it without the user's email address, so that it can log in. `None` if the browser that created
-    /// it didn't say.
+    /// Whether browsers find it without the user's email address, so that it can log in. `None` if the browser that
+    /// created it didn't say.
     pub is_discoverable: Option<bool>,
     /// The name that the user gave it.
     pub name: String,

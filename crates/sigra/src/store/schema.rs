@@ -1,8 +1,8 @@
 //! The library's tables, to create in a migration.
 
-/// The library's tables, indexes and trigger, for SQLite. They refer to a table `users` with a column `id`. If your table
-/// has [another name](crate::AuthUser::TABLE), replace it. The trigger deletes all of a deleted user's rows, even where
-/// foreign keys are off. If you recreate the table of users, create the trigger again.
+/// The library's tables, indexes and trigger, for SQLite. They refer to a table `users` with a column `id`. If your
+/// table has [another name](crate::AuthUser::TABLE), replace it. The trigger deletes all of a deleted user's rows, even
+/// where foreign keys are off. If you recreate the table of users, create the trigger again.
 ///
 /// The generator writes the schema into the host's migrations. A host without the generator runs it itself.
 ///

@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// The columns of a session, which [`session_row`] reads by their place: finding each of them by name would take a tenth
-/// of the time of a lookup. Their prefix distinguishes them from the user's columns.
+/// The columns of a session, which [`session_row`] reads by their place: finding each of them by name would take a
+/// tenth of the time of a lookup. Their prefix distinguishes them from the user's columns.
 const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
     t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
     t.authenticated_by AS sigra_authenticated_by, t.mfa_pending AS sigra_mfa_pending,
@@ -78,8 +78,8 @@ impl<U: AuthUser> Lookup<U> for FindByToken<U> {
         Self { current, in_reissue, user: PhantomData }
     }
 
-    /// Finds the session that each token belongs to, and its user, in one query if all tokens are current, and otherwise
-    /// in two. A row that can't be read is an error only for its own token.
+    /// Finds the session that each token belongs to, and its user, in one query if all tokens are current, and
+    /// otherwise in two. A row that can't be read is an error only for its own token.
     async fn find(&self, conn: &mut Connection<U>, tokens: &[SessionHashes]) -> Answers<Found<U>> {
         let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
         let current = tokens.iter().map(|token| token.token).collect();
@@ -170,7 +170,8 @@ fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
     })
 }
 
-/// Reads the binding of a session. A key that isn't one is an error, so that its session isn't taken for an unbound one.
+/// Reads the binding of a session. A key that isn't one is an error, so that its session isn't taken for an unbound
+/// one.
 fn binding<R: sqlx::Row<Database: Dialect>>(columns: &mut InOrder<'_, R>) -> sqlx::Result<Option<Binding>> {
     let Some(key) = columns.value::<Option<&[u8]>>()? else { return Ok(None) };
     let key = key.try_into().map_err(|_| sqlx::Error::Decode("a binding key has the wrong length".into()))?;
@@ -283,14 +284,14 @@ pub(crate) async fn delete_presented<U: AuthUser>(
     let rows = query::<U::Database>(DELETE)
         .bind(presented.token.token.as_bytes())
         .bind(presented.token.series.as_bytes())
-        .bind(presented.let_in)
+        .bind(presented.authenticated)
         .bind(Time(presented.replaced_after))
         .fetch_all(conn)
         .await?;
     let ended = |row: &Row<U>| {
         let id = row.value("id")?;
         let is_reuse = row.value::<Option<bool>>("is_reuse")? == Some(true);
-        Ok(EndedSession { id, user: row.value("user_id")?, is_reuse: is_reuse && presented.let_in != Some(id) })
+        Ok(EndedSession { id, user: row.value("user_id")?, is_reuse: is_reuse && presented.authenticated != Some(id) })
     };
     rows.iter().map(ended).collect()
 }
@@ -306,8 +307,8 @@ pub(crate) async fn delete_by_id<U: AuthUser>(
     deleted.map(|row| row.value("id")).transpose()
 }
 
-/// Deletes all sessions of the user, or all except one. Returns their IDs. A row whose ID can't be read is deleted too: it
-/// has never opened a live connection.
+/// Deletes all sessions of the user, or all except one. Returns their IDs. A row whose ID can't be read is deleted too:
+/// it has never opened a live connection.
 pub(crate) async fn delete<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -399,8 +400,8 @@ pub(crate) async fn replace_token<U: AuthUser>(
     Ok(replaced == 1)
 }
 
-/// Binds a session to a key by a challenge that was offered at a time. Returns whether it did. It doesn't if the session
-/// is bound to another key, unless no browser ever presented its bound cookie and the offer is newer.
+/// Binds a session to a key by a challenge that was offered at a time. Returns whether it did. It doesn't if the
+/// session is bound to another key, unless no browser ever presented its bound cookie and the offer is newer.
 #[cfg(feature = "device-bound")]
 pub(crate) async fn bind<U: AuthUser>(
     conn: &mut Connection<U>,

@@ -41,8 +41,8 @@ impl Dialect for Sqlite {
 
     type Feed = WalIndex;
 
-    /// Makes room for the pages of the busiest sessions, unless the host has set the size of the cache itself. In 2 MiB,
-    /// only about five hundred fit, each with a page of the table, of its index, and of the user's.
+    /// Makes room for the pages of the busiest sessions, unless the host has set the size of the cache itself. In 2
+    /// MiB, only about five hundred fit, each with a page of the table, of its index, and of the user's.
     async fn prepare_reader(conn: &mut SqliteConnection) -> sqlx::Result<()> {
         let size: i64 = sqlx::query_scalar("PRAGMA cache_size").fetch_one(&mut *conn).await?;
         if size == DEFAULT_CACHE {
@@ -64,8 +64,8 @@ impl Dialect for Sqlite {
         query.bind(to_json(tokens))
     }
 
-    /// A join with the hashes finds each in the index. `IN` would copy them into a temporary table first, and JSON would
-    /// have to be parsed, which takes longer than finding the row.
+    /// A join with the hashes finds each in the index. `IN` would copy them into a temporary table first, and JSON
+    /// would have to be parsed, which takes longer than finding the row.
     fn lookup(places: usize) -> (String, &'static str) {
         let hashes: Vec<String> = (0..places).map(|n| format!("(substr($1, {}, {HASH}))", n * HASH + 1)).collect();
         let asked = format!("(SELECT column1 AS token FROM (VALUES {})) asked CROSS JOIN", hashes.join(", "));

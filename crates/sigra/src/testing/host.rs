@@ -54,7 +54,8 @@ pub const VALID_PASSWORD: &str = "violet lantern over quiet water";
 ///
 /// # let options = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
 /// # let pool = options.connect("sqlite::memory:").await?;
-/// # sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT, hashed_password TEXT)").execute(&pool).await?;
+/// # let users = "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT, hashed_password TEXT)";
+/// # sqlx::raw_sql(users).execute(&pool).await?;
 /// # sqlx::raw_sql(sigra::schema::SQLITE).execute(&pool).await?;
 /// let config = Config::new("my_app", SecretKeyBase::generate()?).argon2(Argon2Params::INSECURE_FOR_TESTS);
 /// let host = Host { sigra: Sigra::new(config, pool)? };

@@ -7,10 +7,7 @@ use time::OffsetDateTime;
 
 use crate::{
     base::{error::Error, token::BrowserToken},
-    browser::{
-        browser_tokens::TrustTokens,
-        cookies::{IndexedCookies, SetCookies},
-    },
+    browser::{browser_tokens::TrustTokens, cookies::SetCookies, request_cookies::IndexedCookies},
     mfa::{backup_codes::BackupCodes, totp::TotpSecret},
     model::{
         client::Client,

@@ -9,7 +9,7 @@ use crate::{
     },
     browser::{
         cookie_session::CookieSession,
-        cookies::PresentedTokens,
+        presented::PresentedTokens,
         token_fate::{RememberMeCookie, TokenFate},
     },
     model::{scope::Scope, user::AuthUser},
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession) -> Option<Scope<U>> {
     let scope = sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints()?)?)?;
     #[cfg(feature = "device-bound")]
-    if session.renews_binding() || !sigra.admits_device_of_cached(session, &scope) {
+    if session.binding().renews || !sigra.admits_device_of_cached(session, &scope) {
         return None;
     }
     Some(scope)
@@ -35,7 +35,7 @@ pub(crate) async fn authenticate<U: AuthUser>(
     is_safe: bool,
 ) -> Result<Authenticated<U>, Error> {
     #[cfg(feature = "device-bound")]
-    if session.renews_binding() {
+    if session.binding().renews {
         return Ok(anonymous(session, TokenFate::Keep));
     }
     let tokens = session.tokens();
@@ -73,7 +73,7 @@ pub(crate) async fn authenticate<U: AuthUser>(
 }
 
 fn anonymous<U: AuthUser>(session: &CookieSession, fate: TokenFate) -> Authenticated<U> {
-    session.disown();
+    session.continue_without_token();
     Authenticated::nobody(fate)
 }
 
@@ -108,7 +108,7 @@ async fn look_up_all<U: AuthUser>(
     }
     Ok(match found {
         Some(((token, id), scope, fate)) => {
-            session.act_under(token, id);
+            session.continue_under(token, id);
             let needs_fresh_cookies = fate.is_keep() && (is_outdated || id.is_none());
             let fate = if needs_fresh_cookies { in_fresh_cookies(sigra, token, &scope) } else { fate };
             Some(Authenticated { scope: Some(scope), fate })
@@ -146,5 +146,5 @@ pub(crate) async fn settle<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSessio
             }
         }
     }
-    session.decide(fate);
+    session.set_token_fate(fate);
 }

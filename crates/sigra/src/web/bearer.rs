@@ -125,8 +125,8 @@ fn is_in_query(parts: &Parts) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
 }
 
-/// Returns whether a token is for the resource that the request is sent to (RFC 8707 section 2.2). It may be for another
-/// API, or for a part of this one.
+/// Returns whether a token is for the resource that the request is sent to (RFC 8707 section 2.2). It may be for
+/// another API, or for a part of this one.
 #[cfg_attr(not(feature = "oauth-server"), expect(unused_variables, reason = "other tokens are for every resource"))]
 fn is_meant_for<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts, bearer: &Bearer<U>) -> bool {
     match bearer.token() {
@@ -175,8 +175,8 @@ fn log_refusal<U: AuthUser>(parts: &Parts, reason: &'static str, bearer: Option<
 
 /// The value of a header `WWW-Authenticate`: how to authenticate. It displays as the value without an error.
 ///
-/// If [`Config::resource_metadata`](crate::Config::resource_metadata) is set, or the host has an OAuth server, it has the
-/// URL of the metadata that says where to get a token (RFC 9728 section 5.1).
+/// If [`Config::resource_metadata`](crate::Config::resource_metadata) is set, or the host has an OAuth server, it has
+/// the URL of the metadata that says where to get a token (RFC 9728 section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// Everything besides the error.

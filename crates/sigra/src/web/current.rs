@@ -42,7 +42,7 @@ impl<U: AuthUser> Current<U> {
     /// Inserts what the extractors need.
     pub fn provide(extensions: &mut Extensions, session: &CookieSession, found: Option<Scope<U>>) {
         if let Some(scope) = &found {
-            session.let_in_under(scope.session().id);
+            session.note_authenticated(scope.session().id);
         }
         let outer = extensions.get::<Found>().cloned().map(Arc::new);
         extensions.insert(Found { session: session.clone(), scope: found.map(Scope::into_any), outer });

@@ -188,7 +188,7 @@ impl<U: AuthUser> Ask for Deferred<U> {
         Box::pin(async move {
             let scope = self.find(extensions).await?;
             if let Some(scope) = scope {
-                self.0.session.let_in_under(scope.session().id);
+                self.0.session.note_authenticated(scope.session().id);
             }
             Ok(self.0.session.clone())
         })

@@ -19,7 +19,12 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 #[cfg(feature = "device-bound")]
-use {crate::base::origin::own_authority, crate::web::original_uri::original_uri, http::Method};
+use {
+    crate::base::origin::own_authority,
+    crate::browser::binding::{BindingOfRequest, SKIPPED},
+    crate::web::original_uri::original_uri,
+    http::Method,
+};
 
 use crate::{
     base::{
@@ -44,8 +49,8 @@ use crate::{
 ///
 /// In this order, it:
 ///
-/// 1. refuses unsafe requests from other origins with 403. With the feature `api-tokens`, one with a bearer token reaches
-///    its handler, and is refused by an argument that takes the session;
+/// 1. refuses unsafe requests from other origins with 403. With the feature `api-tokens`, one with a bearer token
+///    reaches its handler, and is refused by an argument that takes the session;
 /// 2. reads the cookie session, for the extractor [`CookieSession`];
 /// 3. fetches the [`Scope`] of the session token, falling back to the remember-me cookie;
 /// 4. calls the handler;
@@ -208,8 +213,8 @@ where
 }
 
 /// Returns whether a request has a bearer token, or tries to. No browser sends one on its own, and no page of another
-/// origin can send one unless the host's CORS settings allow it. So such a request reaches handlers from any origin, but
-/// cookies don't count: an argument that takes a session refuses it.
+/// origin can send one unless the host's CORS settings allow it. So such a request reaches handlers from any origin,
+/// but cookies don't count: an argument that takes a session refuses it.
 fn is_bearer(request: &Request) -> bool {
     cfg!(feature = "api-tokens") && Authorization::of(request.headers()).is_bearer()
 }
@@ -299,21 +304,18 @@ where
     Ok(response)
 }
 
-/// Notes whether a request renews the bound cookie of a session, or why it comes without one, and whether it can bind it.
+/// Notes whether a request renews the bound cookie of a session, or why it comes without one, and whether it can bind
+/// it.
 #[cfg(feature = "device-bound")]
 fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
     let Some(settings) = &sigra.parts.config.device_bound else { return };
-    session.note_skipped(request.headers());
-    let uri = original_uri(request.uri(), request.extensions());
-    if request.method() == Method::POST && settings.is_refresh_path(uri.path()) {
-        session.begin_renewing_binding();
-    }
-    if settings.excludes(uri.path()) {
-        session.exclude_from_binding();
-    }
-    if own_authority(request.uri(), request.headers()).is_some_and(|host| !settings.is_at(host)) {
-        session.note_elsewhere();
-    }
+    let path = original_uri(request.uri(), request.extensions()).path();
+    session.note_binding(BindingOfRequest {
+        skipped: request.headers().get(SKIPPED).cloned(),
+        is_excluded: settings.excludes(path),
+        is_elsewhere: own_authority(request.uri(), request.headers()).is_some_and(|host| !settings.is_at(host)),
+        renews: request.method() == Method::POST && settings.is_refresh_path(path),
+    });
 }
 
 /// Returns a body that fails if the client stalls, so that its reader doesn't wait forever.

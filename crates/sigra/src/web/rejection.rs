@@ -63,8 +63,8 @@ pub enum ScopeRejection {
     /// Any other request of a user who must set up a second factor: 403.
     #[error("a second factor must be set up")]
     EnrollmentRequired,
-    /// A browser that a program sent to `/oauth/authorize` with a URL so long that it can't be redirected back after the
-    /// login: 414. The body names the length.
+    /// A browser that a program sent to `/oauth/authorize` with a URL so long that it can't be redirected back after
+    /// the login: 414. The body names the length.
     #[cfg(feature = "oauth-server")]
     #[error("the URL is too long to return to after the login: at most {MAX_LEN} bytes")]
     UriTooLong,

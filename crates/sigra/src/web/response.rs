@@ -61,8 +61,8 @@ pub(crate) fn not_called(why: impl IntoResponse) -> Response {
     response
 }
 
-/// Tells caches that a response depends on cookies. Keeps a private one, such as one that shows a user, out of all caches
-/// (OWASP ASVS 14.2.2, 14.3.2).
+/// Tells caches that a response depends on cookies. Keeps a private one, such as one that shows a user, out of all
+/// caches (OWASP ASVS 14.2.2, 14.3.2).
 pub(crate) fn set_cache_headers(headers: &mut HeaderMap, is_private: bool) {
     headers.reserve(2);
     headers.append(header::VARY, HeaderValue::from_static("cookie"));

@@ -101,8 +101,8 @@ async fn users_with_bigint_ids_can_log_in_and_out() {
     assert_redirected_to(&graces.get("/me").await, "/users/log-in");
 }
 
-/// SQLite gives the ID of the last user, once deleted, to the next one, unless the column is `AUTOINCREMENT`. Where foreign
-/// keys are off, as in the program `sqlite3`, deleting the user deletes none of their rows.
+/// SQLite gives the ID of the last user, once deleted, to the next one, unless the column is `AUTOINCREMENT`. Where
+/// foreign keys are off, as in the program `sqlite3`, deleting the user deletes none of their rows.
 #[tokio::test]
 async fn invariant_17_a_user_with_the_id_of_one_who_was_deleted_by_hand_inherits_no_access() {
     let database = TestDatabase::with_bigints().await;

@@ -175,8 +175,8 @@ async fn without_https_or_the_setting_nothing_is_offered() {
     assert!(config.check().unwrap_err().to_string().contains("begins with `/`"));
 }
 
-/// Browsers renew the bound cookie only for requests to the origin. A session that is bound elsewhere would end after the
-/// life of one bound cookie.
+/// Browsers renew the bound cookie only for requests to the origin. A session that is bound elsewhere would end after
+/// the life of one bound cookie.
 #[tokio::test]
 async fn a_login_at_another_host_than_that_of_the_origin_is_not_offered_to_be_bound() {
     let elsewhere = |host: &Host| host.client().origin("https://api.localhost");

@@ -129,8 +129,8 @@ impl Spawned {
     }
 }
 
-/// Serves a route whose handler leaves the socket to a task, and then waits, or returns after the first message. Returns
-/// the address and the task.
+/// Serves a route whose handler leaves the socket to a task, and then waits, or returns after the first message.
+/// Returns the address and the task.
 async fn serve_spawning(
     host: &Host,
     spawned: &Spawned,

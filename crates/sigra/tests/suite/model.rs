@@ -275,7 +275,8 @@ struct Jar {
     remember_me: Option<(Token, KeyGeneration)>,
     trust: Option<(Vec<usize>, KeyGeneration)>,
     bound: Option<BoundCookie>,
-    /// The sessions that the browser's device has a key of, and when it drops the bound cookie of each. A thief has none.
+    /// The sessions that the browser's device has a key of, and when it drops the bound cookie of each. A thief has
+    /// none.
     device: Vec<(usize, u64)>,
 }
 
@@ -985,8 +986,8 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Counts a user's apps, backup codes, trusted browsers, linked accounts, access tokens, and sessions that lack a second
-/// factor.
+/// Counts a user's apps, backup codes, trusted browsers, linked accounts, access tokens, and sessions that lack a
+/// second factor.
 const COUNTS: [&str; 6] = [
     "SELECT count(*) FROM users_totp WHERE user_id = $1",
     "SELECT count(*) FROM users_backup_codes WHERE user_id = $1",

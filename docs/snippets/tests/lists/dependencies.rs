@@ -13,8 +13,8 @@ fn dependents(package: &str) -> Vec<String> {
     packages.filter_map(name).collect()
 }
 
-/// RUSTSEC-2023-0071 concerns private keys. `webauthn-rs-core` and `openidconnect` verify with public keys. The latter can
-/// also sign with a private key, which the library doesn't.
+/// RUSTSEC-2023-0071 concerns private keys. `webauthn-rs-core` and `openidconnect` verify with public keys. The latter
+/// can also sign with a private key, which the library doesn't.
 #[test]
 fn only_what_verifies_passkeys_and_id_tokens_depends_on_rsa() {
     assert!(read("deny.toml").contains("RUSTSEC-2023-0071"), "without the exception, delete this test");

@@ -88,8 +88,8 @@ fn both_databases_have_the_same_tables_columns_and_indexes() {
 }
 
 #[test]
-fn the_guide_to_the_installation_names_all_tables_of_the_library() {
-    let rows = table(&read("docs/installation.md"), &["what", "why"]);
+fn the_guide_to_existing_applications_names_all_tables_of_the_library() {
+    let rows = table(&read("docs/existing-application.md"), &["what", "why"]);
     let row = rows.iter().find(|row| row[0].starts_with("no tables")).expect("the row of tables");
     for database in ["sqlite", "postgres"] {
         let (library, _) = library_and_migration(database);

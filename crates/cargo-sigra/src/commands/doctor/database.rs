@@ -10,7 +10,13 @@ use sqlx::{
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::{clock, finding::Finding, leftovers, variables::Variables};
+use super::{
+    clock,
+    finding::Finding,
+    leftovers,
+    schema::{self, Lacks},
+    variables::Variables,
+};
 use crate::{
     host::migrations::{addresses, sqlx_toml::table_around},
     manifest::Manifest,
@@ -30,6 +36,8 @@ struct Contents {
     newest: Option<OffsetDateTime>,
     /// Users' email addresses with unusual characters or dots.
     addresses: Vec<String>,
+    /// What the tables of accounts lack. `None` if the database doesn't have them yet.
+    lacks: Option<Lacks>,
 }
 
 /// The database of an application, and what `DATABASE_URL` must look like for it.
@@ -117,19 +125,24 @@ async fn connected(root: &Path, manifest: &Manifest, url: &str, kind: &Kind) -> 
     let failed =
         |found: String| vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is running")];
     match answers {
-        Ok(Ok(answers)) => vec![
-            Finding::good("database", format!("can connect to {}", kind.name)),
-            migrations(root, &manifest.migrations, &answers.applied).await,
-            clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
-            of_addresses(&answers.addresses, users),
-        ],
+        Ok(Ok(answers)) => {
+            let mut findings = vec![
+                Finding::good("database", format!("can connect to {}", kind.name)),
+                migrations(root, &manifest.migrations, &answers.applied).await,
+                clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
+                of_addresses(&answers.addresses, users),
+            ];
+            let lacks = answers.lacks.iter();
+            findings.extend(lacks.flat_map(|lacks| schema::check(lacks, users, &manifest.migrations.folder)));
+            findings
+        }
         Ok(Err(error)) => failed(error.to_string()),
         Err(_) => failed(format!("it does not respond within {} seconds", PATIENCE.as_secs())),
     }
 }
 
-/// Checks what is left of deleted users, which reads whole tables. Returns nothing if that takes too long, or if there is
-/// no users table.
+/// Checks what is left of deleted users, which reads whole tables. Returns nothing if that takes too long, or if there
+/// is no users table.
 async fn of_deleted_users(manifest: &Manifest, url: &str, kind: &Kind) -> Vec<Finding> {
     let users = &*manifest.users.plural;
     if kind.database == Database::Postgres {
@@ -167,8 +180,12 @@ async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Con
     } else {
         Vec::new()
     };
+    let lacks = match exists(users) && exists("users_tokens") {
+        true => Some(schema::of_sqlite(&mut conn, users).await?),
+        false => None,
+    };
     conn.close().await?;
-    Ok(Contents { applied: applied.into_iter().collect(), now: None, newest, addresses })
+    Ok(Contents { applied: applied.into_iter().collect(), now: None, newest, addresses, lacks })
 }
 
 /// Selects the applied migrations from the table of sqlx, or the one that `sqlx.toml` names instead.
@@ -201,9 +218,13 @@ async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<C
     } else {
         Vec::new()
     };
+    let lacks = match exists(&mut conn, users).await? && exists(&mut conn, "users_tokens").await? {
+        true => Some(schema::of_postgres(&mut conn, users).await?),
+        false => None,
+    };
     let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut conn).await?;
     conn.close().await?;
-    Ok(Contents { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
+    Ok(Contents { applied: applied.into_iter().collect(), now: Some(now), newest, addresses, lacks })
 }
 
 /// Checks that stored email addresses are normalized. Users with other addresses can't log in.

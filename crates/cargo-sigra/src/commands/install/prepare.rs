@@ -117,8 +117,8 @@ impl Prepared {
     }
 }
 
-/// Returns the record of an earlier installation. Fails if another version of this program made it: new files beside those
-/// of another version wouldn't fit together.
+/// Returns the record of an earlier installation. Fails if another version of this program made it: new files beside
+/// those of another version wouldn't fit together.
 fn manifest(host: &Host) -> Result<Option<Manifest>, InstallError> {
     match Manifest::read(&host.root) {
         Ok(manifest) if manifest.version != env!("CARGO_PKG_VERSION") => {

@@ -20,7 +20,8 @@ pub fn unusual(users: &str, db: Database) -> String {
     )
 }
 
-/// Returns how many addresses differ from their normal form by more than the case of ASCII letters, which accounts ignore.
+/// Returns how many addresses differ from their normal form by more than the case of ASCII letters, which accounts
+/// ignore.
 pub fn count_lost(addresses: &[String]) -> usize {
     let is_lost = |address: &&String| normalize_address(address) != Some(address.to_ascii_lowercase());
     addresses.iter().filter(is_lost).count()

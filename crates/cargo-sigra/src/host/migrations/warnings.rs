@@ -96,7 +96,8 @@ pub fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Da
     let begins = format!("INSERT INTO {} (", users.in_rust());
     let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
     let (values, rest) = rest.split_once("VALUES (")?.1.split_once(')')?;
-    // Such as `ON CONFLICT (lower(email)) DO NOTHING RETURNING *`, without which each registration looks like a second one.
+    // Such as `ON CONFLICT (lower(email)) DO NOTHING RETURNING *`, without which each registration looks like a second
+    // one.
     let ends = rest.split('"').next()?.split_whitespace().collect::<Vec<_>>().join(" ");
     let given: Vec<&str> = columns.split(',').map(str::trim).collect();
     let is_unfilled = |column: &&Column| column.is_required() && !given.contains(&column.name.as_str());

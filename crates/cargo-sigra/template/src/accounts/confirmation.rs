@@ -76,8 +76,8 @@ impl Accounts {
     }
 
     /// Confirms an email address by setting a new password, for an owner who doesn't know the current one. Locks out
-    /// the person who registered the account: every session, link and second factor is deleted. Earlier failed logins no
-    /// longer delay the user, and this browser becomes a known browser.
+    /// the person who registered the account: every session, link and second factor is deleted. Earlier failed logins
+    /// no longer delay the user, and this browser becomes a known browser.
     pub async fn take_over_by_confirmation(
         &self,
         session: &CookieSession,
@@ -139,8 +139,8 @@ impl Accounts {
         known.filter(|known| known.id == user.id).ok_or(Refusal::WrongPassword)
     }
 
-    /// Confirms the address, unless the password has changed since it was checked. Earlier failed logins no longer delay
-    /// the user.
+    /// Confirms the address, unless the password has changed since it was checked. Earlier failed logins no longer
+    /// delay the user.
     async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, Refusal> {
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let mut tx = self.sigra.begin().await?;

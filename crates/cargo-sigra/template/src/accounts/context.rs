@@ -68,8 +68,8 @@ impl Accounts {
         get_user_by_normalized_email(&mut *self.pool.acquire().await?, &email).await
     }
 
-    /// Returns the user if the password is theirs. An unknown address and a wrong password take the same work and get the
-    /// same answer. For a login, call [`attempt_log_in`](Self::attempt_log_in), which counts it.
+    /// Returns the user if the password is theirs. An unknown address and a wrong password take the same work and get
+    /// the same answer. For a login, call [`attempt_log_in`](Self::attempt_log_in), which counts it.
     pub async fn get_user_by_email_and_password(
         &self,
         email: &str,
@@ -118,8 +118,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Replaces an outdated password hash. If the hash has changed since it was read, checks the password against the new
-    /// hash: a concurrent login may have replaced it, or the user may have changed the password.
+    /// Replaces an outdated password hash. If the hash has changed since it was read, checks the password against the
+    /// new hash: a concurrent login may have replaced it, or the user may have changed the password.
     async fn replace_password_hash(
         &self,
         user: User,

@@ -1,5 +1,5 @@
-//! Deleting accounts: immediately, or after a grace period in which a login keeps the account. Also deletes accounts that
-//! were registered and never used.
+//! Deleting accounts: immediately, or after a grace period in which a login keeps the account. Also deletes accounts
+//! that were registered and never used.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::{Accounts, Problems, Refusal, Transaction, User, UserId};
 /// How often expired accounts are deleted.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// The condition for accounts that were never used: registered here before `$1`, never confirmed, never logged in to. It
-/// reads the audit trail, so it spares accounts that were imported, or whose registration is no longer on record.
+/// The condition for accounts that were never used: registered here before `$1`, never confirmed, never logged in to.
+/// It reads the audit trail, so it spares accounts that were imported, or whose registration is no longer on record.
 macro_rules! never_used {
     () => {
         "confirmed_at IS NULL AND inserted_at <= $1
@@ -24,8 +24,8 @@ macro_rules! never_used {
 
 impl Accounts {
     /// Deletes the account if the user typed its email address, or schedules its deletion and returns the time. Ends
-    /// all sessions of the user. Links that they were sent work until the account is deleted: with a reset, an owner can
-    /// lock out a thief who scheduled the deletion.
+    /// all sessions of the user. Links that they were sent work until the account is deleted: with a reset, an owner
+    /// can lock out a thief who scheduled the deletion.
     ///
     /// Fails if the session ended while the form was being sent.
     pub async fn delete_user(
@@ -86,8 +86,8 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Deletes accounts past their grace period, and returns how many. Each has its own transaction, so that one failure
-    /// doesn't stop the others.
+    /// Deletes accounts past their grace period, and returns how many. Each has its own transaction, so that one
+    /// failure doesn't stop the others.
     pub async fn delete_expired_users(&self) -> Result<usize, sigra::Error> {
         let now = whole_seconds(self.sigra.housekeeping().now().await?);
         let over: Vec<UserId> =
@@ -124,8 +124,8 @@ impl Accounts {
     /// Deletes accounts that were registered some time ago and never confirmed or logged in to, and returns how many.
     /// Otherwise an attacker could block an email address by registering it.
     ///
-    /// An account in use stays even if it was never confirmed. The owner of its address can still claim the address, with
-    /// a link or by changing their email address to it.
+    /// An account in use stays even if it was never confirmed. The owner of its address can still claim the address,
+    /// with a link or by changing their email address to it.
     pub async fn delete_unused_users(&self) -> Result<usize, sigra::Error> {
         const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!());
         let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };

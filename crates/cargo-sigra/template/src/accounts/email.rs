@@ -82,8 +82,8 @@ impl Accounts {
     }
 
     /// Changes the user's email address with a link that works once. The old address, if it was confirmed, gets a link
-    /// that [recovers the account](Self::recover_account). Reissues the session token. Changes nothing if the session has
-    /// ended.
+    /// that [recovers the account](Self::recover_account). Reissues the session token. Changes nothing if the session
+    /// has ended.
     pub async fn update_user_email(
         &self,
         session: &CookieSession,
@@ -130,8 +130,8 @@ impl Accounts {
         Ok(updated)
     }
 
-    /// Locks the user who claims an address and the one who holds it. In a fixed order, so that two users who claim each
-    /// other's addresses can't deadlock.
+    /// Locks the user who claims an address and the one who holds it. In a fixed order, so that two users who claim
+    /// each other's addresses can't deadlock.
     pub(super) async fn lock_claim_in(
         &self,
         conn: &mut Connection,
@@ -144,9 +144,9 @@ impl Accounts {
         }
     }
 
-    /// Deletes an unconfirmed account that holds an address, for a user who has proved that the address is theirs. Returns
-    /// its sessions, to announce after the commit. Leaves a confirmed account alone: assigning its address to another
-    /// user then fails.
+    /// Deletes an unconfirmed account that holds an address, for a user who has proved that the address is theirs.
+    /// Returns its sessions, to announce after the commit. Leaves a confirmed account alone: assigning its address to
+    /// another user then fails.
     pub(super) async fn claim_address_in(
         &self,
         conn: &mut Connection,

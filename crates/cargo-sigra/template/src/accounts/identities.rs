@@ -100,8 +100,8 @@ impl Accounts {
         self.notifier.url(&format!("users/auth/{provider}/callback"))
     }
 
-    /// Decides what an identity leads to, and does it. Registering a user and taking an account over lead to the login of
-    /// a known identity.
+    /// Decides what an identity leads to, and does it. Registering a user and taking an account over lead to the login
+    /// of a known identity.
     async fn log_in_with_identity(
         &self,
         session: &CookieSession,
@@ -177,8 +177,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Gives an account whose address was never confirmed to the owner of the address, as a password reset does. Deletes
-    /// everything with which the person who registered it could log in. Returns whether the account was given.
+    /// Gives an account whose address was never confirmed to the owner of the address, as a password reset does.
+    /// Deletes everything with which the person who registered it could log in. Returns whether the account was given.
     async fn take_over_by_identity(
         &self,
         session: &CookieSession,
@@ -258,8 +258,8 @@ impl Accounts {
         Ok(Some((pending, linked)))
     }
 
-    /// Registers the visitor whose identity waits for this browser, with an address that isn't proven, and sends the link
-    /// that confirms it. Responds in the same way for a taken address, whose owner gets an email.
+    /// Registers the visitor whose identity waits for this browser, with an address that isn't proven, and sends the
+    /// link that confirms it. Responds in the same way for a taken address, whose owner gets an email.
     pub async fn register_pending_identity(
         &self,
         session: &CookieSession,

@@ -86,8 +86,8 @@ impl Welcome {
 }
 
 impl Accounts {
-    /// Counts a login attempt, and returns the user if the password is theirs. After too many attempts, the password isn't
-    /// checked. An unknown address and a wrong password take the same work and get the same answer.
+    /// Counts a login attempt, and returns the user if the password is theirs. After too many attempts, the password
+    /// isn't checked. An unknown address and a wrong password take the same work and get the same answer.
     pub async fn attempt_log_in(
         &self,
         session: &CookieSession,
@@ -197,8 +197,8 @@ impl Accounts {
         }
     }
 
-    /// Runs in the transaction of a login: forgets failed attempts, cancels a scheduled deletion, and emails the user about
-    /// that and about a new browser. Returns whether a deletion was scheduled.
+    /// Runs in the transaction of a login: forgets failed attempts, cancels a scheduled deletion, and emails the user
+    /// about that and about a new browser. Returns whether a deletion was scheduled.
     pub(super) async fn complete_log_in(
         &self,
         tx: &mut Transaction,

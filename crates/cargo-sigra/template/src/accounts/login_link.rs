@@ -34,8 +34,8 @@ impl Accounts {
         self.get_user_by_email_token(token, Context::Login).await
     }
 
-    /// Logs in the user of a link, which works once. The transaction that logs in uses the link up, so a failure leaves it
-    /// valid.
+    /// Logs in the user of a link, which works once. The transaction that logs in uses the link up, so a failure leaves
+    /// it valid.
     pub async fn log_in_by_link(
         &self,
         session: &CookieSession,
@@ -68,9 +68,9 @@ impl Accounts {
 
     /// Uses up a link, and returns the user to log in.
     ///
-    /// The link proves that the user has the mailbox, and so confirms the address. If it wasn't confirmed before, someone
-    /// else may have registered it: unless [this browser did](Self::is_registrant), the password is removed, and so is
-    /// everything else that could log someone in.
+    /// The link proves that the user has the mailbox, and so confirms the address. If it wasn't confirmed before,
+    /// someone else may have registered it: unless [this browser did](Self::is_registrant), the password is removed,
+    /// and so is everything else that could log someone in.
     async fn take_login_link(
         &self,
         tx: &mut Transaction,

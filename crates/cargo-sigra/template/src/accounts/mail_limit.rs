@@ -30,8 +30,8 @@ impl UserNotifier {
         self.count_mail(conn, kind, &without_tag(email)).await
     }
 
-    /// Like [`may_mail`](Self::may_mail), for an email to a user. A confirmed address has its own count, whatever others
-    /// register with the same mailbox.
+    /// Like [`may_mail`](Self::may_mail), for an email to a user. A confirmed address has its own count, whatever
+    /// others register with the same mailbox.
     pub(super) async fn may_mail_user(
         &self,
         conn: &mut Connection,
@@ -53,9 +53,9 @@ impl UserNotifier {
     }
 }
 
-/// Returns an address with an empty tag if it has one: `ada+@example.com` for `ada+news@example.com`. Anybody can make up
-/// any number of tags, so all of a mailbox count together. They don't count with the address that has none: otherwise,
-/// accounts with made-up tags would keep its owner from getting a link.
+/// Returns an address with an empty tag if it has one: `ada+@example.com` for `ada+news@example.com`. Anybody can make
+/// up any number of tags, so all of a mailbox count together. They don't count with the address that has none:
+/// otherwise, accounts with made-up tags would keep its owner from getting a link.
 fn without_tag(email: &str) -> String {
     match email.rsplit_once('@').and_then(|(local, domain)| Some((local.split_once('+')?.0, domain))) {
         Some((local, domain)) => format!("{local}+@{domain}"),

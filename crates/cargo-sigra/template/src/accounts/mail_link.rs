@@ -8,8 +8,8 @@ use crate::languages;
 // </languages>
 
 impl Accounts {
-    /// Sends an email to the account with this address, if there is one. All the work happens after the response, so that
-    /// its timing doesn't reveal whether there is an account.
+    /// Sends an email to the account with this address, if there is one. All the work happens after the response, so
+    /// that its timing doesn't reveal whether there is an account.
     ///
     /// Fails while the database can't be read or written, so that nobody waits for an email that won't come.
     pub(super) async fn deliver_to<F>(

@@ -19,8 +19,8 @@ pub const FEW_BACKUP_CODES: u32 = 2;
 const FACTORS: &str = "second factors";
 
 impl Accounts {
-    /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction. `None` counts as an
-    /// invalid answer.
+    /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction. `None` counts
+    /// as an invalid answer.
     pub async fn complete_mfa_challenge(
         &self,
         session: &CookieSession,

@@ -33,9 +33,9 @@ impl Accounts {
         self.get_user_by_email_token(token, Context::ResetPassword).await
     }
 
-    /// Resets a password with a link that works once, and ends all sessions of the user. Also confirms the email address,
-    /// because the user could open the link. Earlier failed logins no longer delay the user, and this browser becomes a
-    /// known browser.
+    /// Resets a password with a link that works once, and ends all sessions of the user. Also confirms the email
+    /// address, because the user could open the link. Earlier failed logins no longer delay the user, and this browser
+    /// becomes a known browser.
     pub async fn reset_user_password(
         &self,
         session: &CookieSession,
@@ -74,8 +74,8 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Returns whether changing the password takes the current one: the user has one, and didn't enter it in this session
-    /// (OWASP ASVS 6.2.3).
+    /// Returns whether changing the password takes the current one: the user has one, and didn't enter it in this
+    /// session (OWASP ASVS 6.2.3).
     pub fn asks_current_password(&self, scope: &Scope<User>) -> bool {
         scope.user().hashed_password.is_some() && !scope.session().can_set_password()
     }
@@ -141,8 +141,8 @@ impl Accounts {
         Ok(self.sigra.hash_password(password).await?)
     }
 
-    /// Runs in the transaction in which a user sets a password without the old one: earlier failed logins no longer delay
-    /// them, and their browser becomes a known browser.
+    /// Runs in the transaction in which a user sets a password without the old one: earlier failed logins no longer
+    /// delay them, and their browser becomes a known browser.
     pub(super) async fn welcome_browser_in(
         &self,
         tx: &mut Transaction,

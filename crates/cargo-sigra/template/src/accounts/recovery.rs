@@ -1,6 +1,6 @@
-//! Recovering an account from a thief. The email about a first second factor, or about a new email address, has a link for
-//! an owner who didn't make that change. The link weakens nothing, because until the change access to the mailbox was
-//! enough to get in. After the change, a new password alone wouldn't lock the thief out.
+//! Recovering an account from a thief. The email about a first second factor, or about a new email address, has a link
+//! for an owner who didn't make that change. The link weakens nothing, because until the change access to the mailbox
+//! was enough to get in. After the change, a new password alone wouldn't lock the thief out.
 
 use sigra::{Client, CookieSession, EmailToken, Password, Recovered, audit, token::Context};
 
@@ -16,8 +16,8 @@ impl Accounts {
 
     /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
     /// sent: restores the email address, removes second factors that were added, unlinks all accounts at providers,
-    /// deletes sessions and links, and cancels a scheduled deletion. Earlier failed logins no longer delay the user, and
-    /// this browser becomes a known browser.
+    /// deletes sessions and links, and cancels a scheduled deletion. Earlier failed logins no longer delay the user,
+    /// and this browser becomes a known browser.
     pub async fn recover_account(
         &self,
         session: &CookieSession,

@@ -24,8 +24,8 @@ impl Accounts {
         registered.map_err(|_| taken())
     }
 
-    /// Registers a user in a browser, which can then [confirm the address](Self::confirm_user) without the password, and
-    /// sends the confirmation link. For a taken address it notifies the owner and succeeds, unless the
+    /// Registers a user in a browser, which can then [confirm the address](Self::confirm_user) without the password,
+    /// and sends the confirmation link. For a taken address it notifies the owner and succeeds, unless the
     /// [policy](super::Policy) is to tell the visitor.
     pub async fn register_user_here(
         &self,

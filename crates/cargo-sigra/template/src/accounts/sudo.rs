@@ -1,5 +1,5 @@
-//! Sudo mode: before something sensitive, users confirm who they are with their second factor, or with their password if
-//! they have none.
+//! Sudo mode: before something sensitive, users confirm who they are with their second factor, or with their password
+//! if they have none.
 
 use sigra::{Checked, Client, CookieSession, Password, Scope, Verification, limits::Limit, telemetry};
 // <mfa>

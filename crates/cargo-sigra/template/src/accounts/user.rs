@@ -69,7 +69,8 @@ impl sigra::AuthUser for User {
 }
 
 impl User {
-    /// Returns whether a typed address is the user's. Rows that the application didn't write may have another form of it.
+    /// Returns whether a typed address is the user's. Rows that the application didn't write may have another form of
+    /// it.
     pub fn has_email(&self, typed: &str) -> bool {
         let normal = |email: &str| normalize_email(email).unwrap_or_else(|| email.trim().to_owned());
         normal(typed) == normal(&self.email)

@@ -255,8 +255,8 @@ impl UserNotifier {
     // </oauth>
 
     // <api_tokens>
-    /// An address that was never confirmed may belong to someone else, so that email has no words that a stranger chose:
-    /// not the token's name.
+    /// An address that was never confirmed may belong to someone else, so that email has no words that a stranger
+    /// chose: not the token's name.
     pub fn api_token_created(&self, user: &User, token: &ApiToken) -> Mail {
         warn(user, || Letter {
             subject: t!("An access token was created"),

@@ -61,8 +61,8 @@ pub fn without_secrets(url: &str) -> String {
         return url.to_owned();
     }
     let Ok(mut shown) = Url::parse(url) else { return "***".to_owned() };
-    if shown.password().is_some() {
-        let _ = shown.set_password(Some("***"));
+    if shown.password().is_some() && shown.set_password(Some("***")).is_err() {
+        return "***".to_owned();
     }
     if shown.query().is_some() {
         shown.set_query(Some("***"));

@@ -4,8 +4,8 @@ use sigra::oauth::{Provider, Providers};
 
 use super::{error::SettingsError, variables::Variables};
 
-/// Reads the providers. For one that isn't listed here, `OAUTH_<NAME>_ISSUER` names its OpenID Connect issuer. For another
-/// OAuth 2.0 provider, add a line with `Provider::oauth2`.
+/// Reads the providers. For one that isn't listed here, `OAUTH_<NAME>_ISSUER` names its OpenID Connect issuer. For
+/// another OAuth 2.0 provider, add a line with `Provider::oauth2`.
 pub fn providers(env: &Variables, prod: bool) -> Result<Providers, SettingsError> {
     let names: Vec<String> = env.list("OAUTH_PROVIDERS", "names such as google, separated by commas")?;
     let providers = names.iter().map(|name| Ok(provider(&Of { env, name }, name)?.http_on_loopback(!prod)));

@@ -88,7 +88,8 @@ fn create_private(file: &Path) {
 #[cfg(not(unix))]
 fn create_private(_: &Path) {}
 
-/// The very first connection turns the write-ahead log on. SQLite's busy timeout doesn't cover that, so others try again.
+/// The very first connection turns the write-ahead log on. SQLite's busy timeout doesn't cover that, so others try
+/// again.
 pub(super) async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
     create_private(options.get_filename());
     let begun = Instant::now();
@@ -107,8 +108,8 @@ fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 // <migrates>
-/// Migrates in one transaction that locks the file, because sqlx has no lock for migrations on SQLite: other servers that
-/// start at the same moment wait, and find nothing left to do.
+/// Migrates in one transaction that locks the file, because sqlx has no lock for migrations on SQLite: other servers
+/// that start at the same moment wait, and find nothing left to do.
 pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
     if MIGRATIONS.iter().any(|migration| migration.no_tx) {
         return MIGRATIONS.run(conn).await;

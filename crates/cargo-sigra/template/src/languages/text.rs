@@ -1,6 +1,6 @@
 //! Translates texts, and puts values into them.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use super::current::current;
 
@@ -26,8 +26,7 @@ pub fn fill(text: &str, values: &[(&str, &dyn Display)]) -> String {
         });
         match known {
             Some((value, after)) => {
-                // Writing into memory can't fail.
-                let _ = write!(filled, "{value}");
+                filled += &value.to_string();
                 rest = after;
             }
             None => {

@@ -1,7 +1,7 @@
 //! Pages for development, which open only at `localhost`.
 //!
-//! A client can send any name in the header `Host`. So what keeps others out is the address that the application listens
-//! on, or, in a container, where its port is published.
+//! A client can send any name in the header `Host`. So what keeps others out is the address that the application
+//! listens on, or, in a container, where its port is published.
 
 use axum::{
     extract::Request,

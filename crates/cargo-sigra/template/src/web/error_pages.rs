@@ -112,8 +112,8 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body.into())
 }
 
-/// Takes the text of an extractor that can't read a request, such as which field its JSON lacks. It is for programmers, so
-/// it is in English. It contains only what the client sent, and names of fields and types.
+/// Takes the text of an extractor that can't read a request, such as which field its JSON lacks. It is for programmers,
+/// so it is in English. It contains only what the client sent, and names of fields and types.
 async fn reason_in(response: &mut Response) -> Option<String> {
     let is_unreadable = matches!(
         response.status(),

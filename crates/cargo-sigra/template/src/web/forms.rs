@@ -116,8 +116,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Returns whether the page was shown to another user: in another tab, the browser may have logged in as someone else
-    /// since.
+    /// Returns whether the page was shown to another user: in another tab, the browser may have logged in as someone
+    /// else since.
     pub fn is_of_another(&self, user: &User) -> bool {
         self.shown_to.as_ref().is_some_and(|shown_to| *shown_to != user.id.to_string())
     }

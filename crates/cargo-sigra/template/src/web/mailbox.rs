@@ -28,7 +28,8 @@ use crate::accounts::Accounts;
 // <pages>
 const POLICY: HeaderName = HeaderName::from_static("content-security-policy");
 
-/// The policy of an email's HTML, which the page shows in a frame. It runs no scripts. Its links replace the whole page.
+/// The policy of an email's HTML, which the page shows in a frame. It runs no scripts. Its links replace the whole
+/// page.
 const POLICY_OF_HTML: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
      frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation";
 

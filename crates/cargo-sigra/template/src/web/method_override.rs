@@ -12,8 +12,8 @@ use url::form_urlencoded;
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// Turns a `POST` of a form with `_method=delete` (or `put`, `patch`) into that method. All of them are unsafe methods, so
-/// this bypasses no check that a `POST` has to pass.
+/// Turns a `POST` of a form with `_method=delete` (or `put`, `patch`) into that method. All of them are unsafe methods,
+/// so this bypasses no check that a `POST` has to pass.
 pub async fn method_override(request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !is_form(&request) {
         return next.run(request).await;

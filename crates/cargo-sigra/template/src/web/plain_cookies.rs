@@ -45,8 +45,8 @@ impl PlainCookie {
         AppendHeaders([(header::SET_COOKIE, cookie)])
     }
 
-    /// Browsers accept a cookie with a prefix only over HTTPS. With `__Host-`, only this exact host can set it, for all of
-    /// its paths (RFC 6265bis section 4.1.3).
+    /// Browsers accept a cookie with a prefix only over HTTPS. With `__Host-`, only this exact host can set it, for all
+    /// of its paths (RFC 6265bis section 4.1.3).
     fn prefix(&self, app_env: AppEnv) -> &'static str {
         match (app_env, self.path) {
             (AppEnv::Prod, "/") => "__Host-",

@@ -1,7 +1,7 @@
 //! Your API for programs. They present a token of a user, in the header `Authorization`, and no cookie.
 //!
-//! A handler says in its arguments what the token must allow: `Bearer<User>` anything, `Bearer<User, ReadProjects>` that
-//! permission. `Caller<User, ReadProjects>` serves your own pages, too.
+//! A handler says in its arguments what the token must allow: `Bearer<User>` anything, `Bearer<User, ReadProjects>`
+//! that permission. `Caller<User, ReadProjects>` serves your own pages, too.
 
 use axum::Json;
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! Responses to [refused](Refusal) requests: problems (RFC 9457). Most pages show a refusal themselves, beside a field or
-//! as a message on another page.
+//! Responses to [refused](Refusal) requests: problems (RFC 9457). Most pages show a refusal themselves, beside a field
+//! or as a message on another page.
 
 use axum::{
     http::StatusCode,

@@ -1,9 +1,9 @@
 //! Logging in and out, and who can call which route.
 //!
-//! First come the settings that you can change here (how long a session lasts is in `config.rs`), then what happens at a
-//! login and at a logout, then the checks that the router puts before routes. Handlers check too: one that takes a
-//! `Scope<User>` or a `Sudo<User>` is only called for such a user. All of it is yours. What must be right and is hard to
-//! get right is in the crate `sigra`: tokens, cookies, the second factor, and who sends a request.
+//! First come the settings that you can change here (how long a session lasts is in `config.rs`), then what happens at
+//! a login and at a logout, then the checks that the router puts before routes. Handlers check too: one that takes a
+//! `Scope<User>` or a `Sudo<User>` is only called for such a user. All of it is yours. What must be right and is hard
+//! to get right is in the crate `sigra`: tokens, cookies, the second factor, and who sends a request.
 
 use axum::{
     extract::{Request, State},
@@ -111,8 +111,8 @@ pub fn log_out_message() -> String {
 /// Logs the user in, and redirects to the next step.
 ///
 /// The user must have proven who they are: with a password, a link, or whatever you check before you call this. The
-/// browser gets a new session token and a new cookie session. Whatever someone planted in the browser before the login is
-/// gone (session fixation). To keep an entry, such as a shopping cart, list it in `Config::survives_renewal`.
+/// browser gets a new session token and a new cookie session. Whatever someone planted in the browser before the login
+/// is gone (session fixation). To keep an entry, such as a shopping cart, list it in `Config::survives_renewal`.
 pub async fn log_in_user(
     accounts: &Accounts,
     session: &CookieSession,
@@ -143,8 +143,8 @@ pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redi
 
 /// Redirects a user who is logged in now, with the messages that come with the login.
 ///
-/// If this fails, the user stays logged in and gets an error page. It fails only if the messages together have more than
-/// about 3 KB, the size of a cookie.
+/// If this fails, the user stays logged in and gets an error page. It fails only if the messages together have more
+/// than about 3 KB, the size of a cookie.
 pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redirect> {
     // <languages>
     // The next page is in the language of the user.
@@ -188,8 +188,8 @@ pub fn redirect_back(session: &CookieSession) -> Redirect {
 
 /// Logs the browser out, and redirects home with a message. Deletes the session, and closes its live connections.
 ///
-/// The logout drops every entry of the cookie session. A flash message that the same request puts is kept, because it is
-/// for the next page, not for the user who was logged in.
+/// The logout drops every entry of the cookie session. A flash message that the same request puts is kept, because it
+/// is for the next page, not for the user who was logged in.
 pub async fn log_out_user(
     accounts: &Accounts,
     session: &CookieSession,

@@ -198,7 +198,8 @@ async fn invariant_18_a_proven_address_takes_an_unconfirmed_account_from_whoever
     assert_contains_mail(&site.host, &user.email, "Your account was linked, and its password removed").await;
 }
 
-/// An attacker whose account at a provider has the address of a victim must not learn whether the victim has an account.
+/// An attacker whose account at a provider has the address of a victim must not learn whether the victim has an
+/// account.
 #[tokio::test]
 async fn invariant_18_an_unproven_address_gets_the_same_pages_whether_or_not_it_has_an_account() {
     let site = Site::new().await;

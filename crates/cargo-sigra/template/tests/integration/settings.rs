@@ -404,7 +404,8 @@ fn names_in_example() -> BTreeSet<String> {
 }
 
 // <oauth>
-/// Returns whether a setting is of one provider, such as `OAUTH_GOOGLE_CLIENT_ID`: its name is composed when it is read.
+/// Returns whether a setting is of one provider, such as `OAUTH_GOOGLE_CLIENT_ID`: its name is composed when it is
+/// read.
 fn is_of_one_provider(name: &str) -> bool {
     name.starts_with("OAUTH_") && name != "OAUTH_PROVIDERS"
 }

@@ -12,8 +12,8 @@
 //! | anything else | never |
 //!
 //! Put a new [`IdempotencyKey`] into each form of a page. Responses with 429 or 5xx aren't kept, because the
-//! client should try again; neither are those with 404 or 405. Responses are kept in the memory of this process, at most
-//! 1024, and at most 32 of one IP address (of IPv6, of a /64). Requests beyond that are processed each time.
+//! client should try again; neither are those with 404 or 405. Responses are kept in the memory of this process, at
+//! most 1024, and at most 32 of one IP address (of IPv6, of a /64). Requests beyond that are processed each time.
 //!
 //! A request continues when its client disconnects, as a browser does with the first of two requests.
 //!

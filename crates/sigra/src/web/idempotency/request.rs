@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     base::problem::ClientKind,
-    browser::cookies::RequestCookies,
+    browser::request_cookies::RequestCookies,
     in_process::stored_responses::{Key, SentCookies},
     model::{client::Sender, user::AuthUser},
     sigra::Sigra,

@@ -96,7 +96,8 @@ impl LiveSocket {
         if !matches!(timeout(CLOSE_TIMEOUT, said).await, Ok(Ok(()))) {
             tracing::debug!(target: "sigra", code, "the WebSocket disconnected before it was closed");
         }
-        // A lock is held only by a call that doesn't run. It gets nothing more, and lets go of the half when it is dropped.
+        // A lock is held only by a call that doesn't run. It gets nothing more, and lets go of the half when it is
+        // dropped.
         if let Ok(mut stream) = self.stream.try_lock() {
             *stream = None;
         }

@@ -86,8 +86,8 @@ fn is_live<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> boo
 }
 
 /// Returns whether the device of a bound session has proved its key in the time that two bound cookies live. Another
-/// process may have seen the proof: then it updated `last_used_at`, to within five minutes. A session that had to be bound
-/// and isn't counts as unproven, and so does one whose user's [`AuthUser`] panics.
+/// process may have seen the proof: then it updated `last_used_at`, to within five minutes. A session that had to be
+/// bound and isn't counts as unproven, and so does one whose user's [`AuthUser`] panics.
 #[cfg(feature = "device-bound")]
 fn is_proven_lately<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
     let config = &sigra.parts.config;

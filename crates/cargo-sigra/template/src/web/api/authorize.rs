@@ -1,7 +1,7 @@
 //! A program asks for access, and the user decides.
 //!
-//! The program opens `/oauth/authorize`, which the frontend serves: it calls the same path and query here, shows what the
-//! program asks for, and redirects the browser to the URL that it gets.
+//! The program opens `/oauth/authorize`, which the frontend serves: it calls the same path and query here, shows what
+//! the program asks for, and redirects the browser to the URL that it gets.
 
 use axum::{
     Json,

@@ -51,8 +51,8 @@ fn read<T: DeserializeOwned>(sent: &[u8]) -> Option<T> {
     T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields.into_iter())).ok()
 }
 
-/// Returns `email` for `user[email]`. Fields that no person fills in have no brackets: `credential`, which an authenticator
-/// fills in, and those whose names begin with `_`.
+/// Returns `email` for `user[email]`. Fields that no person fills in have no brackets: `credential`, which an
+/// authenticator fills in, and those whose names begin with `_`.
 fn field(name: &str) -> Option<&str> {
     match name.split_once('[') {
         Some(("user" | "passkey" | "token", rest)) => rest.strip_suffix(']'),

@@ -129,8 +129,8 @@ pub async fn callback(
     }
 }
 
-/// Sends a provider's form, which comes from another site and so without cookies, to the callback as a `GET`, which comes
-/// with them. It reads nothing of the form and changes nothing.
+/// Sends a provider's form, which comes from another site and so without cookies, to the callback as a `GET`, which
+/// comes with them. It reads nothing of the form and changes nothing.
 pub async fn posted_callback(Path(provider): Path<String>, form: String) -> Response {
     let form = url::form_urlencoded::parse(form.as_bytes());
     let passed = form.filter(|(name, _)| ["code", "state", "iss", "error"].contains(&name.as_ref()));

@@ -18,6 +18,7 @@ use crate::{
 
 /// Where to go with an invalid link.
 const ASK_PATH: &str = "/users/reset-password";
+
 pub async fn edit(
     State(accounts): State<Accounts>,
     session: CookieSession,

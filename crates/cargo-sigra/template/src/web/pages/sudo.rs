@@ -95,8 +95,10 @@ async fn page(
     // </mfa>
 ) -> Result<Page<SudoPage>> {
     // <!mfa>
+    // <!oauth>
     // // The password is the only proof to ask for.
     // let _ = accounts;
+    // </!oauth>
     // </!mfa>
     let user = scope.user();
     // <mfa>

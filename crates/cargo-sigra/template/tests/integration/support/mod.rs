@@ -160,7 +160,8 @@ impl Host {
         self.sigra().catch_up().await;
     }
 
-    /// Stores the user's email address in capitals, as in a row that the application didn't write, and returns the user.
+    /// Stores the user's email address in capitals, as in a row that the application didn't write, and returns the
+    /// user.
     pub async fn capitalize(&self, user: &User) -> User {
         let capitalize = "UPDATE users SET email = upper(email) WHERE id = $1";
         sqlx::query(capitalize).bind(user.id).execute(&self.pool).await.expect("updated");
