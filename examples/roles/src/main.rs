@@ -22,19 +22,26 @@ use tokio::net::TcpListener;
 
 const DATABASE: &str = "roles.db";
 
-#[derive(Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(rename_all = "lowercase")]
+/// `type_name` is for PostgreSQL, where it is the type of the column. SQLite doesn't use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
 enum Role {
     Member,
     Admin,
 }
 
-#[derive(Clone, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx::FromRow)]
 struct User {
     id: i64,
     email: String,
     hashed_password: Option<HashedPassword>,
     role: Role,
+}
+
+impl User {
+    fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
 }
 
 impl sigra::AuthUser for User {
@@ -57,11 +64,10 @@ impl<S: Send + Sync> FromRequestParts<S> for AdminScope {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let scope = <Scope<User> as FromRequestParts<S>>::from_request_parts(parts, state);
-        match scope.await.map_err(IntoResponse::into_response)? {
-            scope if scope.user().role == Role::Admin => Ok(Self(scope)),
-            _ => Err(Problem::new(StatusCode::NOT_FOUND).into_response()),
-        }
+        let scope = <Scope<User> as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        if scope.user().is_admin() { Ok(Self(scope)) } else { Err(Problem::new(StatusCode::NOT_FOUND).into_response()) }
     }
 }
 

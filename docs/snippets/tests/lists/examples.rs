@@ -1,5 +1,9 @@
 //! Long code in the guides is in programs that are built and tested, and those are in the guides.
 
+use std::collections::BTreeSet;
+
+use toml_edit::DocumentMut;
+
 use super::{
     links::pages,
     sources::{folders, read, root},
@@ -47,4 +51,31 @@ fn every_example_is_in_a_guide_and_every_named_one_exists() {
         let name = rest.split(['`', '/']).next().expect("a name");
         assert!(root().join("examples").join(name).join("Cargo.toml").exists(), "examples/{name}");
     }
+}
+
+/// Returns the dependencies with features, such as "serde derive".
+fn with_features(dependencies: impl Iterator<Item = (String, Vec<String>)>) -> BTreeSet<String> {
+    dependencies.map(|(name, features)| format!("{name} {}", features.join(","))).collect()
+}
+
+#[test]
+fn the_front_page_of_the_library_adds_the_dependencies_of_the_example() {
+    let front = read("crates/sigra/src/docs/front.md");
+    let commands = front.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the commands");
+    let commands = commands.lines().filter_map(|line| line.strip_prefix("cargo add "));
+    let shown = commands.flat_map(|added| {
+        let (names, features) = added.split_once(" --features ").unwrap_or((added, ""));
+        let features: Vec<String> = features.split(',').map(str::to_owned).collect();
+        names.split(' ').map(|name| (name.to_owned(), features.clone())).collect::<Vec<_>>()
+    });
+    // Default features are on there: axum has all of these, and sqlx its macros.
+    let manifest: DocumentMut = read("examples/library/Cargo.toml").parse().expect("TOML");
+    let needed = manifest["dependencies"].as_table().expect("dependencies").iter().map(|(name, wanted)| {
+        let features = wanted.get("features").and_then(|features| features.as_array());
+        let features = features.into_iter().flatten().filter_map(|feature| feature.as_str());
+        let is_default = |feature: &str| name == "axum" || (name == "sqlx" && feature == "macros");
+        let features: Vec<String> = features.filter(|feature| !is_default(feature)).map(str::to_owned).collect();
+        (name.to_owned(), if features.is_empty() { vec![String::new()] } else { features })
+    });
+    assert_eq!(with_features(shown), with_features(needed));
 }

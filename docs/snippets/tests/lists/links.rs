@@ -13,9 +13,12 @@ pub fn pages() -> Vec<String> {
         .collect()
 }
 
-/// Returns a page without its code blocks.
+/// Returns a page without its code blocks, and without the comments that complete them.
 pub fn prose(page: &str) -> String {
-    page.split("```").step_by(2).collect()
+    let text: String = page.split("```").step_by(2).collect();
+    let mut parts = text.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    first + &parts.filter_map(|part| part.split_once("-->")).map(|(_, after)| after).collect::<String>()
 }
 
 /// Returns the anchors that GitHub and mdBook create from headings.

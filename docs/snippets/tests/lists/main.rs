@@ -10,6 +10,7 @@ mod docker;
 mod examples;
 mod floors;
 mod foreign_types;
+mod frontends;
 mod interface;
 mod invariants;
 mod links;

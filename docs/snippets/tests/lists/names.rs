@@ -9,18 +9,23 @@ use super::{
 };
 
 /// Names of other programs and libraries.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 19] = [
     "auth_session",
     "auth_user",
     "auto_stop_machines",
     "cookie_jar",
     "encrypted_password",
+    "get_group_permissions",
+    "get_user_permissions",
     "http_upgrade",
+    "lb_try_duration",
     "max_prepared_statements",
     "permission_required",
     "pg_dump",
+    "proxy_buffer_size",
     "proxy_http_version",
     "proxy_read_timeout",
+    "reverse_proxy",
     "serde_urlencoded",
     "stop_grace_period",
     "with_allowed_hosts",

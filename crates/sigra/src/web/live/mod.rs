@@ -154,7 +154,7 @@ impl<U: AuthUser, M> Live<U, M> {
                 () = ended.cancelled() => {}
                 () = handler(socket.clone(), scope) => {}
             }
-            // A handler can also return because its session has just ended.
+            // A handler can also return because its session has ended.
             let (code, reason) = if ended.is_cancelled() { close_frame(&connection.ended) } else { (CLOSE_NORMAL, "") };
             drop(open);
             socket.close(code, reason).await;
