@@ -12,6 +12,7 @@ use crate::{
 use my_app::{
     config::{AppEnv, Settings, Variables, database_url::DEFAULT_URL},
     database,
+    web::user_auth::AFTER_LOGIN_PATH,
 };
 
 fn error(env: &[(&str, &str)]) -> String {
@@ -220,7 +221,7 @@ fn a_single_ip_address_is_a_network() {
 fn only_development_has_the_demo_user() {
     let demo = login_form("demo@example.com", "correct horse battery staple");
     for (env, leads_to) in [
-        (&[("APP_ENV", "dev")][..], "/"),
+        (&[("APP_ENV", "dev")][..], AFTER_LOGIN_PATH),
         (&[("APP_ENV", "test")], "/users/log-in"),
         (&[&PROD[..], &[("RATE_LIMITS", "on")]].concat(), "/users/log-in"),
     ] {

@@ -1,6 +1,7 @@
 //! Registration, which must reveal nothing about other accounts.
 
 use crate::support::{Host, as_long_as, email_form, login_form, seen, seen_apart_from};
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 
 const ANOTHER: &str = "another good password";
@@ -41,7 +42,7 @@ async fn the_form_works_without_javascript_and_with_password_managers() {
         assert_contains(&page, part);
     }
     let (_, browser) = host.authenticated_fixture().await;
-    assert_redirected_to(&browser.get("/users/register").await, "/");
+    assert_redirected_to(&browser.get("/users/register").await, AFTER_LOGIN_PATH);
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ fn arrive(
             put_linked(accounts, session, provider, linked)?;
             Ok(Redirect::to(METHODS_PATH).into_response())
         }
-        Arrived::Sudo => Ok(user_auth::redirect_back(session).into_response()),
+        Arrived::Sudo => Ok(user_auth::redirect_back(session, user_auth::AFTER_LOGIN_PATH).into_response()),
         Arrived::SudoRefused => {
             session.put_flash(Flash::Error, t!("That isn't an account that you have linked. Try again."))?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
