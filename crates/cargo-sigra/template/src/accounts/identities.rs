@@ -14,9 +14,9 @@ use sigra::{
 use uuid::Uuid;
 
 use super::{
-    Accounts, NextStep, Problems, Refusal, Transaction, User,
+    Accounts, FieldErrors, NextStep, Refusal, Transaction, User,
     log_in::FirstFactor,
-    user::{invalid_email, normalize_email},
+    user::{Inserted, NewUser, invalid_email, normalize_email},
 };
 
 /// How often a login is decided again because another request changed what the decision relied on.
@@ -169,7 +169,8 @@ impl Accounts {
     ) -> Result<(), sigra::Error> {
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
-        let Ok(user) = self.insert_user(&mut tx, email, None, &client).await? else { return Ok(()) };
+        let new = NewUser { email, hashed_password: None };
+        let Inserted::New(user) = self.insert_user(&mut tx, &new, &client).await? else { return Ok(()) };
         self.confirm_in(&mut tx, &user, &client).await?;
         if self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await? == Linked::Now {
             tx.commit().await?;
@@ -266,7 +267,7 @@ impl Accounts {
         id: &str,
         email: &str,
     ) -> Result<(), Refusal> {
-        let email = normalize_email(email).ok_or_else(|| Problems::of_email(invalid_email()))?;
+        let email = normalize_email(email).ok_or_else(|| FieldErrors::of_email(invalid_email()))?;
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
         let pending = self.sigra.identities().take_pending_in(&mut tx, session, id).await?.ok_or(Refusal::Link)?;
@@ -274,8 +275,8 @@ impl Accounts {
         if self.sigra.identities().is_linked_in(&mut tx, &pending.identity).await? {
             return Err(Refusal::Link);
         }
-        match self.insert_user(&mut tx, &email, None, &client).await? {
-            Ok(user) => {
+        match self.insert_user(&mut tx, &NewUser { email: &email, hashed_password: None }, &client).await? {
+            Inserted::New(user) => {
                 let linked = self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await?;
                 if linked != Linked::Now {
                     // Another request linked it at this moment, which a taken address wouldn't show either.
@@ -286,7 +287,7 @@ impl Accounts {
                     self.send_confirmation_instructions(&mut tx, &user).await?;
                 }
             }
-            Err(owner) => {
+            Inserted::Taken(owner) => {
                 self.remember_nobody(session)?;
                 if let Some(owner) = owner {
                     self.send_taken_notice(&mut tx, &owner).await?;

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::accounts::Problems;
+use crate::accounts::FieldErrors;
 // </api>
 use crate::accounts::Refusal;
 
@@ -67,7 +67,7 @@ struct Fields {
 }
 
 impl Invalid {
-    fn new(problems: &Problems) -> Self {
+    fn new(problems: &FieldErrors) -> Self {
         let errors = Fields {
             email: problems.email,
             password: problems.password(),

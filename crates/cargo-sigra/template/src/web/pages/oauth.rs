@@ -16,9 +16,10 @@ use super::{
     check_email::{self, Link},
     form::Form,
     last_way::{LastWay, way_of_provider},
+    registration,
 };
 use crate::{
-    accounts::{Accounts, Arrived, Problems, Refusal, User},
+    accounts::{Accounts, Arrived, FieldErrors, Refusal, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{PendingRegistration, ProviderLogin},
@@ -76,7 +77,7 @@ struct PendingPage {
     email: String,
     /// Whether the provider has proven that the visitor owns the address of an account.
     has_account: bool,
-    problems: Problems,
+    problems: FieldErrors,
 }
 
 pub async fn create(
@@ -229,7 +230,7 @@ pub async fn new(
     session: CookieSession,
     scope: Option<Scope<User>>,
 ) -> Result<Response> {
-    match pending_page(&accounts, &session, scope.as_ref(), None, Problems::default()).await? {
+    match pending_page(&accounts, &session, scope.as_ref(), None, FieldErrors::default()).await? {
         Some(page) => {
             // The login leads to the page that links it.
             if let Some(path) = ReturnTo::parse(LINK_PATH) {
@@ -269,7 +270,7 @@ async fn pending_page(
     session: &CookieSession,
     scope: Option<&Scope<User>>,
     entered: Option<String>,
-    problems: Problems,
+    problems: FieldErrors,
 ) -> Result<Option<Page<PendingPage>>> {
     let Some(pending) = accounts.sigra().identities().pending(session).await? else { return Ok(None) };
     let identity = pending.identity;

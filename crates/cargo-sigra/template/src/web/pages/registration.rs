@@ -12,7 +12,7 @@ use super::{
 use super::oauth::{self, ProviderButton};
 // </oauth>
 use crate::{
-    accounts::{Accounts, Problems, Refusal, User},
+    accounts::{Accounts, FieldErrors, Refusal, User},
     web::{
         error::Result,
         forms::Registration,
@@ -25,20 +25,18 @@ use crate::{
 struct RegisterPage {
     layout: Layout,
     email: String,
-    problems: Problems,
+    problems: FieldErrors,
     // <oauth>
     providers: Vec<ProviderButton>,
     // </oauth>
 }
 
 pub async fn new(
-    // <oauth>
     State(accounts): State<Accounts>,
-    // </oauth>
     session: CookieSession,
     scope: Option<Scope<User>>,
 ) -> Page<impl Template> {
-    let page = page(&session, scope.as_ref(), String::new(), Problems::default());
+    let page = page(&session, scope.as_ref(), String::new(), FieldErrors::default());
     // <oauth>
     let page = with_providers(page, &accounts);
     // </oauth>
@@ -65,7 +63,7 @@ pub async fn create(
     }
 }
 
-fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> RegisterPage {
+fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: FieldErrors) -> RegisterPage {
     let layout = Layout::new(t!("Register"), session, scope).at("/users/register").with_problems(!problems.is_empty());
     RegisterPage {
         layout,
