@@ -35,6 +35,8 @@ pub enum Arrived {
     LogInToLink,
     /// The provider has proven no address, so the visitor must enter one.
     AskForEmail,
+    /// Nobody has linked the identity, and the registration is closed.
+    RegistrationClosed,
     /// The identity was linked to the user, or not.
     Link(Linked),
     /// The user is in sudo mode.
@@ -114,6 +116,9 @@ impl Accounts {
                 Decision::LogIn(known) => {
                     let next_step = self.log_in_known(session, known, remember_me).await?;
                     return Ok(Arrived::LogIn { next_step, took_over });
+                }
+                Decision::Register { .. } | Decision::AskForEmail if !self.policy.registration_open => {
+                    return Ok(Arrived::RegistrationClosed);
                 }
                 Decision::Register { email } => self.register_with_identity(session, &email, identity).await?,
                 Decision::TakeOver(user) => took_over |= self.take_over_by_identity(session, &user, identity).await?,
@@ -267,6 +272,7 @@ impl Accounts {
         id: &str,
         email: &str,
     ) -> Result<(), Refusal> {
+        self.check_registration_is_open()?;
         let email = normalize_email(email).ok_or_else(|| FieldErrors::of_email(invalid_email()))?;
         let client = session.client();
         let mut tx = self.sigra.begin().await?;

@@ -8,6 +8,9 @@ pub enum Refusal {
     /// Some of the fields are invalid.
     #[error("not valid: {0:?}")]
     Invalid(FieldErrors),
+    /// The policy lets no visitor register.
+    #[error("the registration is closed")]
+    RegistrationClosed,
     /// The link was used, has expired, never existed, or belongs to another user.
     #[error("the link is invalid or has expired")]
     Link,

@@ -17,7 +17,8 @@ const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
 const A_MOMENT: Duration = Duration::from_secs(60);
 
 impl Accounts {
-    /// Registers a user with a password. A taken email address takes the same work.
+    /// Registers a user with a password, even if the registration is closed: for code of yours. A taken email address
+    /// takes the same work.
     pub async fn register_user(&self, email: &str, password: &Password, client: &Client) -> Result<User, Refusal> {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
@@ -40,6 +41,7 @@ impl Accounts {
         email: &str,
         password: &Password,
     ) -> Result<(), Refusal> {
+        self.check_registration_is_open()?;
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         self.remember_registration(session, &hashed_password)?;
@@ -60,6 +62,12 @@ impl Accounts {
             Inserted::Taken(_) if self.policy.reveal_taken_addresses => Err(taken()),
             _ => Ok(()),
         }
+    }
+
+    /// Fails if the [policy](super::Policy) lets no visitor register. Called first, so that the response is the same for
+    /// every address.
+    pub(super) fn check_registration_is_open(&self) -> Result<(), Refusal> {
+        if self.policy.registration_open { Ok(()) } else { Err(Refusal::RegistrationClosed) }
     }
 
     /// Returns the normalized email address, if both it and the password are valid.

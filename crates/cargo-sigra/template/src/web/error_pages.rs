@@ -20,7 +20,10 @@ use super::error::{detail_of, title_of};
 use super::languages;
 // </languages>
 // <pages>
-use super::{layout::Layout, user_auth::LOGIN_PATH};
+use super::{
+    layout::{self, Layout},
+    user_auth::LOGIN_PATH,
+};
 use crate::accounts::User;
 // </pages>
 
@@ -40,9 +43,13 @@ struct ErrorPage {
     is_log_in: bool,
 }
 
-/// The reader of an error page, for its navigation: the email address of the logged-in user, or `None` for a visitor.
+/// The reader of an error page, for its navigation.
 #[derive(Clone)]
-struct Reader(Option<String>);
+struct Reader {
+    /// The email address of the logged-in user, or `None` for a visitor.
+    email: Option<String>,
+    can_register: bool,
+}
 
 /// Looks up the reader of an error page. While the database is unreachable, the page has no navigation.
 pub async fn find_reader(
@@ -54,7 +61,8 @@ pub async fn find_reader(
     if is_error(&response)
         && let Ok(scope) = scope
     {
-        response.extensions_mut().insert(Reader(scope.map(|scope| scope.user().email.clone())));
+        let email = scope.map(|scope| scope.user().email.clone());
+        response.extensions_mut().insert(Reader { email, can_register: layout::can_register() });
     }
     response
 }
@@ -144,7 +152,8 @@ fn content_type(response: &Response) -> &str {
 fn render(problem: Problem, is_log_in: bool, reader: Option<&Reader>) -> String {
     let layout = Layout {
         has_nav: reader.is_some(),
-        email: reader.and_then(|Reader(email)| email.clone()),
+        email: reader.and_then(|reader| reader.email.clone()),
+        can_register: reader.is_some_and(|reader| reader.can_register),
         ..Layout::without_session(title_for(&problem))
     };
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };

@@ -26,6 +26,7 @@ impl IntoResponse for Refusal {
             // <!api>
             // Self::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("invalid"),
             // </!api>
+            Self::RegistrationClosed => Problem::new(StatusCode::FORBIDDEN).code("registration_closed"),
             Self::Link => Problem::new(StatusCode::NOT_FOUND).code("bad_link"),
             Self::AddressTaken => Problem::new(StatusCode::CONFLICT).code("address_taken"),
             Self::PasswordRequired => Problem::new(StatusCode::FORBIDDEN).code("password_required"),

@@ -208,6 +208,12 @@ pub async fn log_out_user(
     Ok(([CLEAR_SITE_DATA], Redirect::to(AFTER_LOGOUT_PATH)).into_response())
 }
 
+/// Sends a visitor to the login page, because the registration is closed.
+pub fn refuse_registration(session: &CookieSession) -> Result<Redirect> {
+    session.put_flash(Flash::Error, t!("Registration is closed."))?;
+    Ok(Redirect::to(LOGIN_PATH))
+}
+
 /// Sends users who are logged in away from pages for visitors, such as the login page.
 pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
     match scope {

@@ -531,3 +531,35 @@ async fn the_audit_trail_and_the_recent_activity_name_the_provider_of_a_login() 
     assert_contains(&page, "Logged in with Corp");
     assert_contains(&page, "Linked a Corp account");
 }
+
+#[tokio::test]
+async fn a_closed_registration_lets_no_account_at_a_provider_in_but_those_of_users() {
+    const CLOSED: &str = "registration is closed";
+    let site = Site::with(&[("REGISTRATION", "closed")]).await;
+    let (user, browser) = site.host.authenticated_fixture().await;
+    site.host.confirm(&user).await;
+    site.corp.log_in_as(jane("jane@example.com"));
+    let stranger = site.host.client();
+    assert_contains(&site.log_in(&stranger, "/users/auth/corp").await, CLOSED);
+    // An address that isn't proven, which may be taken.
+    for email in ["jane@example.com", &user.email] {
+        site.weak.log_in_as(jane(email));
+        let response = site.log_in(&stranger, "/users/auth/weak").await;
+        assert_status(&response, 400);
+        assert_contains(&response, CLOSED);
+        assert_redirected_to(&stranger.get(PENDING).await, "/users/log-in");
+    }
+    let form = [("user[pending]", "x"), ("user[email]", "jane@example.com")];
+    assert_redirected_to(&stranger.post(PENDING, &form).await, "/users/log-in");
+    assert_contains(&stranger.get("/users/log-in").await, "Registration is closed.");
+    assert_eq!((site.count("users").await, site.count("user_identities").await), (1, 0));
+
+    // A user proves their address, and links their account.
+    site.corp.log_in_as(jane(&user.email));
+    let owner = site.host.client();
+    let pending = owner.follow(&site.log_in(&owner, "/users/auth/corp").await).await;
+    assert_contains(&pending, "Log in to link it");
+    assert_redirected_to(&site.log_in(&browser, &format!("{METHODS}/identities/corp")).await, METHODS);
+    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/corp").await, AFTER_LOGIN_PATH);
+    assert_eq!((site.count("users").await, site.count("user_identities").await), (1, 1));
+}

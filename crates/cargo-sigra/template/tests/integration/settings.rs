@@ -85,6 +85,7 @@ fn each_invalid_setting_is_named_in_one_sentence() {
     for (name, value, said) in [
         ("APP_ENV", "staging", "APP_ENV is `staging`: it must be dev, test or prod"),
         ("HOST", "localhost", "HOST is `localhost`: it must be an IP address such as 127.0.0.1"),
+        ("REGISTRATION", "close", "REGISTRATION is `close`: it must be open or closed"),
         ("PORT", "70000", "PORT is `70000`: it must be a port number such as 4000"),
         (
             "SESSION_TTL",

@@ -16,7 +16,6 @@ use super::{
     check_email::{self, Link},
     form::Form,
     last_way::{LastWay, way_of_provider},
-    registration,
 };
 use crate::{
     accounts::{Accounts, Arrived, FieldErrors, Refusal, User},
@@ -166,6 +165,14 @@ fn arrive(
             session.put_flash(Flash::Error, t!("That isn't an account that you have linked. Try again."))?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
         }
+        Arrived::RegistrationClosed => {
+            let provider = accounts.provider_label(provider);
+            let what = t!(
+                "No account here is linked to this {provider} account, and registration is closed. If you have an account, log in another way, then link it in your settings.",
+                provider
+            );
+            Ok(problem_page(session, scope, what))
+        }
         Arrived::Inactive => Ok(problem_page(session, scope, t!("This account can't be used.").to_owned())),
     }
 }
@@ -257,6 +264,7 @@ pub async fn register(
                 None => Ok(Redirect::to(user_auth::LOGIN_PATH).into_response()),
             }
         }
+        Err(Refusal::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
         Err(Refusal::Link) => {
             session.put_flash(Flash::Error, t!("This login has expired. Start again."))?;
             Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
@@ -274,6 +282,9 @@ async fn pending_page(
 ) -> Result<Option<Page<PendingPage>>> {
     let Some(pending) = accounts.sigra().identities().pending(session).await? else { return Ok(None) };
     let identity = pending.identity;
+    if !identity.email_proven && !accounts.policy().registration_open {
+        return Ok(None);
+    }
     let layout = Layout::new(t!("Almost there"), session, scope).with_problems(!problems.is_empty());
     Ok(Some(Page(PendingPage {
         layout,

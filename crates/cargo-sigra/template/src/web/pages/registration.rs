@@ -1,7 +1,10 @@
 //! Registration.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use sigra::{CookieSession, Scope};
 
 use super::{
@@ -17,6 +20,7 @@ use crate::{
         error::Result,
         forms::Registration,
         layout::{Layout, Page},
+        user_auth,
     },
 };
 
@@ -35,12 +39,15 @@ pub async fn new(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Option<Scope<User>>,
-) -> Page<impl Template> {
+) -> Result<Response> {
+    if !accounts.policy().registration_open {
+        return Ok(user_auth::refuse_registration(&session)?.into_response());
+    }
     let page = page(&session, scope.as_ref(), String::new(), FieldErrors::default());
     // <oauth>
     let page = with_providers(page, &accounts);
     // </oauth>
-    Page(page)
+    Ok(Page(page).into_response())
 }
 
 /// Responds in the same way for a taken email address, unless `REVEAL_TAKEN_ADDRESSES` is set.
@@ -59,6 +66,7 @@ pub async fn create(
             // </oauth>
             Ok(Page(page).refused())
         }
+        Err(Refusal::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
         Err(refusal) => Err(refusal.into()),
     }
 }
