@@ -61,5 +61,5 @@ pub use self::{
     policy::Policy,
     refusal::Refusal,
     sudo::Proof,
-    user::{Problems, User, UserId, check_password, normalize_email},
+    user::{FieldErrors, User, UserId, check_password, normalize_email},
 };

@@ -76,6 +76,7 @@ pub fn state(settings: Settings, pool: Pool) -> Result<AppState, StartError> {
 
 fn policy(settings: &Settings) -> Policy {
     Policy {
+        registration_open: settings.registration_open,
         require_confirmation: settings.require_confirmation,
         reveal_taken_addresses: settings.reveal_taken_addresses,
         notify_new_devices: settings.notify_new_devices,

@@ -92,6 +92,7 @@ pub struct Settings {
     pub security_txt: Option<String>,
     // </app>
     /// The requirements for accounts, and when they are deleted.
+    pub registration_open: bool,
     pub require_confirmation: bool,
     pub reveal_taken_addresses: bool,
     pub notify_new_devices: bool,
@@ -197,6 +198,7 @@ impl Settings {
             security_txt: security_txt::security_txt(env, &public_url, &mut warnings)?,
             // </app>
             public_url,
+            registration_open: registration_open(env)?,
             require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
             reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),
             notify_new_devices: env.switch("NOTIFY_NEW_DEVICES")?.unwrap_or(true),
@@ -298,6 +300,15 @@ fn rate_limits(env: &Variables, prod: bool) -> Result<bool, SettingsError> {
         None | Some("on") => Ok(true),
         Some("off") if !prod => Ok(false),
         Some(value) => Err(SettingsError::Invalid { name: NAME, value: value.to_owned(), expected }),
+    }
+}
+
+fn registration_open(env: &Variables) -> Result<bool, SettingsError> {
+    const NAME: &str = "REGISTRATION";
+    match env.text(NAME)?.as_deref() {
+        None | Some("open") => Ok(true),
+        Some("closed") => Ok(false),
+        Some(value) => Err(SettingsError::Invalid { name: NAME, value: value.to_owned(), expected: "open or closed" }),
     }
 }
 

@@ -7,7 +7,7 @@ use sigra::{
 };
 use time::{Date, Month, Time};
 
-use super::{Accounts, Problems, Refusal, Transaction, User};
+use super::{Accounts, FieldErrors, Refusal, Transaction, User};
 
 /// The longest time in days that a token can be valid, unless the user chooses a date or that it never expires.
 const MAX_DAYS: u64 = 3650;
@@ -49,14 +49,14 @@ impl Accounts {
 }
 
 /// A token that allows nothing is a mistake.
-fn permissions_of(asked: &AskedToken) -> Result<Permissions, Problems> {
+fn permissions_of(asked: &AskedToken) -> Result<Permissions, FieldErrors> {
     let permissions = Permissions::of(&asked.permissions).ok().filter(|permissions| !permissions.is_empty());
-    let missing = || Problems { permissions: Some(t!("Choose at least one permission.")), ..Problems::default() };
+    let missing = || FieldErrors { permissions: Some(t!("Choose at least one permission.")), ..FieldErrors::default() };
     permissions.ok_or_else(missing)
 }
 
 /// Returns when the token expires. What can't be read never means "never".
-fn expiry_of(asked: &AskedToken) -> Result<Expiry, Problems> {
+fn expiry_of(asked: &AskedToken) -> Result<Expiry, FieldErrors> {
     let expiry = match asked.expires_in_days.trim() {
         "never" => Some(Expiry::Never),
         "date" => end_of_day(asked.expires_on.trim()),
@@ -79,18 +79,18 @@ fn end_of_day(day: &str) -> Option<Expiry> {
     Some(Expiry::At(date.with_time(time).assume_utc()))
 }
 
-fn problems(problem: &ApiTokenProblem) -> Problems {
-    let of_name = |name: String| Problems { name: Some(name), ..Problems::default() };
+fn problems(problem: &ApiTokenProblem) -> FieldErrors {
+    let of_name = |name: String| FieldErrors { name: Some(name), ..FieldErrors::default() };
     match problem {
         ApiTokenProblem::Unnamed => of_name(t!("Give the token a name.").to_owned()),
         ApiTokenProblem::LongName { max } => of_name(t!("Use a name of at most {max} characters.", max)),
         ApiTokenProblem::Expired => of_expiry(t!("Choose a date in the future.")),
-        _ => Problems { permissions: Some(t!("Choose permissions from the list.")), ..Problems::default() },
+        _ => FieldErrors { permissions: Some(t!("Choose permissions from the list.")), ..FieldErrors::default() },
     }
 }
 
-fn of_expiry(problem: &'static str) -> Problems {
-    Problems { expires_in_days: Some(problem), ..Problems::default() }
+fn of_expiry(problem: &'static str) -> FieldErrors {
+    FieldErrors { expires_in_days: Some(problem), ..FieldErrors::default() }
 }
 
 /// Reads text, or a number as JSON has it.

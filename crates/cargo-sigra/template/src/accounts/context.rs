@@ -14,7 +14,7 @@ use super::stolen_sessions;
 // </device_bound>
 use super::{
     policy::{DEMO_EMAIL, DEMO_PASSWORD, Policy},
-    user::{User, normalize_email},
+    user::{Inserted, NewUser, User, normalize_email},
     user_notifier::UserNotifier,
 };
 use crate::database::{Connection, Pool};
@@ -110,7 +110,8 @@ impl Accounts {
         if self.get_user_by_email(DEMO_EMAIL).await?.is_none() {
             let hashed_password = self.sigra.hash_password(&password).await?;
             let mut tx = self.sigra.begin().await?;
-            if let Ok(user) = self.insert_user(&mut tx, DEMO_EMAIL, Some(&hashed_password), &client).await? {
+            let demo = NewUser { email: DEMO_EMAIL, hashed_password: Some(&hashed_password) };
+            if let Inserted::New(user) = self.insert_user(&mut tx, &demo, &client).await? {
                 self.confirm_in(&mut tx, &user, &client).await?;
             }
             tx.commit().await?;

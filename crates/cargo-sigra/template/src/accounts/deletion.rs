@@ -6,7 +6,7 @@ use std::time::Duration;
 use sigra::{Client, Scope, audit, audit::Audit, telemetry};
 use time::OffsetDateTime;
 
-use super::{Accounts, Problems, Refusal, Transaction, User, UserId};
+use super::{Accounts, FieldErrors, Refusal, Transaction, User, UserId};
 
 /// How often expired accounts are deleted.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -36,7 +36,7 @@ impl Accounts {
     ) -> Result<Option<OffsetDateTime>, Refusal> {
         let (user, session) = (scope.user(), scope.session().id);
         if !user.has_email(typed_email) {
-            return Err(Problems::of_email(t!("That isn't the email address of your account.")).into());
+            return Err(FieldErrors::of_email(t!("That isn't the email address of your account.")).into());
         }
         self.limit_changes("delete", user).await?;
         let delete_after = self.policy.deletion_grace.map(|grace| {

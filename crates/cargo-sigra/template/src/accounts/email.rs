@@ -3,7 +3,7 @@
 use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
 use super::{
-    Accounts, Problems, Refusal, User,
+    Accounts, FieldErrors, Refusal, User,
     user::{invalid_email, normalize_email},
 };
 use crate::database::Connection;
@@ -20,9 +20,9 @@ impl Accounts {
         new_email: &str,
         client: &Client,
     ) -> Result<(), Refusal> {
-        let email = normalize_email(new_email).ok_or(Problems::of_email(invalid_email()))?;
+        let email = normalize_email(new_email).ok_or(FieldErrors::of_email(invalid_email()))?;
         if email == user.email {
-            return Err(Problems::of_email(t!("This is already your email address.")).into());
+            return Err(FieldErrors::of_email(t!("This is already your email address.")).into());
         }
         self.limit_changes("email", user).await?;
         let mut conn = self.pool.acquire().await?;

@@ -14,9 +14,9 @@ use sigra::{
 use uuid::Uuid;
 
 use super::{
-    Accounts, NextStep, Problems, Refusal, Transaction, User,
+    Accounts, FieldErrors, NextStep, Refusal, Transaction, User,
     log_in::FirstFactor,
-    user::{invalid_email, normalize_email},
+    user::{Inserted, NewUser, invalid_email, normalize_email},
 };
 
 /// How often a login is decided again because another request changed what the decision relied on.
@@ -35,6 +35,8 @@ pub enum Arrived {
     LogInToLink,
     /// The provider has proven no address, so the visitor must enter one.
     AskForEmail,
+    /// Nobody has linked the identity, and the registration is closed.
+    RegistrationClosed,
     /// The identity was linked to the user, or not.
     Link(Linked),
     /// The user is in sudo mode.
@@ -115,6 +117,9 @@ impl Accounts {
                     let next_step = self.log_in_known(session, known, remember_me).await?;
                     return Ok(Arrived::LogIn { next_step, took_over });
                 }
+                Decision::Register { .. } | Decision::AskForEmail if !self.policy.registration_open => {
+                    return Ok(Arrived::RegistrationClosed);
+                }
                 Decision::Register { email } => self.register_with_identity(session, &email, identity).await?,
                 Decision::TakeOver(user) => took_over |= self.take_over_by_identity(session, &user, identity).await?,
                 Decision::LogInToLink => {
@@ -169,7 +174,8 @@ impl Accounts {
     ) -> Result<(), sigra::Error> {
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
-        let Ok(user) = self.insert_user(&mut tx, email, None, &client).await? else { return Ok(()) };
+        let new = NewUser { email, hashed_password: None };
+        let Inserted::New(user) = self.insert_user(&mut tx, &new, &client).await? else { return Ok(()) };
         self.confirm_in(&mut tx, &user, &client).await?;
         if self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await? == Linked::Now {
             tx.commit().await?;
@@ -266,7 +272,8 @@ impl Accounts {
         id: &str,
         email: &str,
     ) -> Result<(), Refusal> {
-        let email = normalize_email(email).ok_or_else(|| Problems::of_email(invalid_email()))?;
+        self.check_registration_is_open()?;
+        let email = normalize_email(email).ok_or_else(|| FieldErrors::of_email(invalid_email()))?;
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
         let pending = self.sigra.identities().take_pending_in(&mut tx, session, id).await?.ok_or(Refusal::Link)?;
@@ -274,8 +281,8 @@ impl Accounts {
         if self.sigra.identities().is_linked_in(&mut tx, &pending.identity).await? {
             return Err(Refusal::Link);
         }
-        match self.insert_user(&mut tx, &email, None, &client).await? {
-            Ok(user) => {
+        match self.insert_user(&mut tx, &NewUser { email: &email, hashed_password: None }, &client).await? {
+            Inserted::New(user) => {
                 let linked = self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await?;
                 if linked != Linked::Now {
                     // Another request linked it at this moment, which a taken address wouldn't show either.
@@ -286,7 +293,7 @@ impl Accounts {
                     self.send_confirmation_instructions(&mut tx, &user).await?;
                 }
             }
-            Err(owner) => {
+            Inserted::Taken(owner) => {
                 self.remember_nobody(session)?;
                 if let Some(owner) = owner {
                     self.send_taken_notice(&mut tx, &owner).await?;

@@ -2,7 +2,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, Policy, Problems, Refusal, Transaction, User, log_in::account_named, user::check_password};
+use super::{Accounts, FieldErrors, Policy, Refusal, Transaction, User, log_in::account_named, user::check_password};
 use crate::database::Connection;
 
 impl Accounts {
@@ -137,7 +137,7 @@ impl Accounts {
         email: &str,
     ) -> Result<HashedPassword, Refusal> {
         check_new_password(password, confirmation, email, &self.policy)?;
-        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
+        self.sigra.check_breached(password).await.map_err(FieldErrors::of_password)?;
         Ok(self.sigra.hash_password(password).await?)
     }
 
@@ -175,17 +175,17 @@ fn check_new_password(
     confirmation: &Password,
     email: &str,
     policy: &Policy,
-) -> Result<(), Problems> {
+) -> Result<(), FieldErrors> {
     let are_equal = password.matches(confirmation);
-    let problems = Problems {
+    let problems = FieldErrors {
         password: check_password(password, email, policy).err(),
         password_confirmation: if are_equal { None } else { Some(t!("The passwords don't match.")) },
-        ..Problems::default()
+        ..FieldErrors::default()
     };
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The current password is missing or wrong.
 fn wrong_current() -> Refusal {
-    Problems { current_password: Some(t!("That isn't your current password.")), ..Problems::default() }.into()
+    FieldErrors { current_password: Some(t!("That isn't your current password.")), ..FieldErrors::default() }.into()
 }

@@ -13,6 +13,8 @@ pub(super) const DEMO_PASSWORD: &str = "correct horse battery staple";
 /// The decisions of the application's owner.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// Whether visitors can register.
+    pub registration_open: bool,
     /// Whether logging in requires a confirmed email address.
     pub require_confirmation: bool,
     /// Whether a visitor learns that an email address is taken. If not, its owner gets an email instead.

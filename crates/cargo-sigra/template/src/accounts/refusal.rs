@@ -1,13 +1,16 @@
 //! The reasons to refuse a request. Pages show them beside a field or as a message, the JSON API as a problem.
 
-use super::user::Problems;
+use super::user::FieldErrors;
 
 /// Why a request was refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// Some of the fields are invalid.
     #[error("not valid: {0:?}")]
-    Invalid(Problems),
+    Invalid(FieldErrors),
+    /// The policy lets no visitor register.
+    #[error("the registration is closed")]
+    RegistrationClosed,
     /// The link was used, has expired, never existed, or belongs to another user.
     #[error("the link is invalid or has expired")]
     Link,
@@ -46,8 +49,8 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
-impl From<Problems> for Refusal {
-    fn from(problems: Problems) -> Self {
+impl From<FieldErrors> for Refusal {
+    fn from(problems: FieldErrors) -> Self {
         Self::Invalid(problems)
     }
 }

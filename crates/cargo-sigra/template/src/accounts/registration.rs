@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit};
 
-use super::{Accounts, Problems, Refusal, Transaction, User, user::normalize_email};
+use super::{
+    Accounts, FieldErrors, Refusal, Transaction, User,
+    user::{Inserted, NewUser, normalize_email},
+};
 use crate::database::Connection;
 
 /// The audit event of a registration with a taken email address.
@@ -14,14 +17,19 @@ const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
 const A_MOMENT: Duration = Duration::from_secs(60);
 
 impl Accounts {
-    /// Registers a user with a password. A taken email address takes the same work.
+    /// Registers a user with a password, even if the registration is closed: for code of yours. A taken email address
+    /// takes the same work.
     pub async fn register_user(&self, email: &str, password: &Password, client: &Client) -> Result<User, Refusal> {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         let mut tx = self.sigra.begin().await?;
-        let registered = self.insert_user(&mut tx, &email, Some(&hashed_password), client).await?;
+        let new = NewUser { email: &email, hashed_password: Some(&hashed_password) };
+        let inserted = self.insert_user(&mut tx, &new, client).await?;
         tx.commit().await?;
-        registered.map_err(|_| taken())
+        match inserted {
+            Inserted::New(user) => Ok(user),
+            Inserted::Taken(_) => Err(taken()),
+        }
     }
 
     /// Registers a user in a browser, which can then [confirm the address](Self::confirm_user) without the password,
@@ -33,44 +41,50 @@ impl Accounts {
         email: &str,
         password: &Password,
     ) -> Result<(), Refusal> {
+        self.check_registration_is_open()?;
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         self.remember_registration(session, &hashed_password)?;
         let mut tx = self.sigra.begin().await?;
-        let registered = self.insert_user(&mut tx, &email, Some(&hashed_password), &session.client()).await?;
-        match &registered {
-            Ok(user) if self.notifier.may_mail(&mut tx, "confirm", &email).await? => {
+        let new = NewUser { email: &email, hashed_password: Some(&hashed_password) };
+        let inserted = self.insert_user(&mut tx, &new, &session.client()).await?;
+        match &inserted {
+            Inserted::New(user) if self.notifier.may_mail(&mut tx, "confirm", &email).await? => {
                 self.send_confirmation_instructions(&mut tx, user).await?;
             }
-            Err(Some(owner)) if !self.policy.reveal_taken_addresses => {
+            Inserted::Taken(Some(owner)) if !self.policy.reveal_taken_addresses => {
                 self.notify_of_registration(&mut tx, owner, password).await?;
             }
             _ => {}
         }
         tx.commit().await?;
-        match registered {
-            Err(_) if self.policy.reveal_taken_addresses => Err(taken()),
+        match inserted {
+            Inserted::Taken(_) if self.policy.reveal_taken_addresses => Err(taken()),
             _ => Ok(()),
         }
     }
 
+    /// Fails if the [policy](super::Policy) lets no visitor register. Called first, so that the response is the same for
+    /// every address.
+    pub(super) fn check_registration_is_open(&self) -> Result<(), Refusal> {
+        if self.policy.registration_open { Ok(()) } else { Err(Refusal::RegistrationClosed) }
+    }
+
     /// Returns the normalized email address, if both it and the password are valid.
     async fn check_registration(&self, email: &str, password: &Password) -> Result<String, Refusal> {
-        let problems = Problems::of(email, password, &self.policy);
+        let problems = FieldErrors::of(email, password, &self.policy);
         let email = normalize_email(email).filter(|_| problems.is_empty()).ok_or(problems)?;
-        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
+        self.sigra.check_breached(password).await.map_err(FieldErrors::of_password)?;
         Ok(email)
     }
 
-    /// Inserts a user. If the address is taken, returns its owner as the error: `None` if they were deleted in the
-    /// meantime.
+    /// Inserts a user, unless the email address is taken.
     pub(super) async fn insert_user(
         &self,
         conn: &mut Connection,
-        email: &str,
-        hashed_password: Option<&HashedPassword>,
+        new: &NewUser<'_>,
         client: &Client,
-    ) -> Result<Result<User, Option<User>>, sigra::Error> {
+    ) -> Result<Inserted, sigra::Error> {
         // <uuid>
         const INSERT: &str = "INSERT INTO users (email, hashed_password, inserted_at, updated_at, id)
             VALUES ($1, $2, $3, $3, $4) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
@@ -80,19 +94,20 @@ impl Accounts {
         //     VALUES ($1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
         // </!uuid>
         let inserted: Option<User> = sqlx::query_as(INSERT)
-            .bind(email)
-            .bind(hashed_password.map(HashedPassword::as_str))
+            .bind(new.email)
+            .bind(new.hashed_password.map(HashedPassword::as_str))
             .bind(self.sigra.now())
             // <uuid>
             .bind(uuid::Uuid::now_v7())
             // </uuid>
             .fetch_optional(&mut *conn)
             .await?;
-        let existing = super::context::get_user_by_normalized_email(conn, email).await?;
+        // For a new user too, so that a taken address takes the same work.
+        let owner = super::context::get_user_by_normalized_email(conn, new.email).await?;
         let action = if inserted.is_some() { audit::ACCOUNT_REGISTERED } else { REGISTRATION_REFUSED };
-        let audit = audit::Audit::new(action).of(existing.as_ref().map(|user| user.id)).from(client);
+        let audit = audit::Audit::new(action).of(owner.as_ref().map(|user| user.id)).from(client);
         self.sigra.audit().record_repeatable_in(conn, &audit).await?;
-        Ok(inserted.ok_or(existing))
+        Ok(inserted.map_or(Inserted::Taken(owner), Inserted::New))
     }
 
     /// Notifies the owner of an address that someone tried to register it. A user who registered a moment ago and
@@ -131,5 +146,5 @@ impl Accounts {
 
 /// Another account has the email address.
 fn taken() -> Refusal {
-    Problems::of_email(t!("This email address has already been taken.")).into()
+    FieldErrors::of_email(t!("This email address has already been taken.")).into()
 }

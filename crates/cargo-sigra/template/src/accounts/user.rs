@@ -86,9 +86,22 @@ impl User {
 }
 // </languages>
 
+/// A user to insert. For a new column that the registration fills, add a field here.
+pub(super) struct NewUser<'a> {
+    pub email: &'a str,
+    pub hashed_password: Option<&'a HashedPassword>,
+}
+
+/// The result of inserting a user.
+pub(super) enum Inserted {
+    New(User),
+    /// The address has an account: its owner, unless they were deleted in the meantime.
+    Taken(Option<User>),
+}
+
 /// What is wrong with the fields of a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems {
+pub struct FieldErrors {
     pub email: Option<&'static str>,
     pub password: Option<PasswordProblem>,
     pub password_confirmation: Option<&'static str>,
@@ -100,7 +113,7 @@ pub struct Problems {
     // </api_tokens>
 }
 
-impl Problems {
+impl FieldErrors {
     pub fn of(email: &str, password: &Password, policy: &Policy) -> Self {
         let normalized = normalize_email(email);
         let password = check_password(password, normalized.as_deref().unwrap_or(email), policy).err();

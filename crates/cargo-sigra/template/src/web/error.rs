@@ -35,6 +35,12 @@ pub enum Error {
     // </pages>
 }
 
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sigra(error.into())
+    }
+}
+
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)

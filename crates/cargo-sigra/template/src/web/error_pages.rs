@@ -20,13 +20,16 @@ use super::error::{detail_of, title_of};
 use super::languages;
 // </languages>
 // <pages>
-use super::{layout::Layout, user_auth::LOGIN_PATH};
+use super::{
+    layout::{self, Layout},
+    user_auth::LOGIN_PATH,
+};
 use crate::accounts::User;
 // </pages>
 
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The longest text of an extractor, in bytes. A longer one is left out.
+/// The longest plain text that becomes the `detail` of a problem, in bytes. A longer one is left out.
 const MAX_REASON: usize = 4 * 1024;
 
 // <pages>
@@ -40,9 +43,13 @@ struct ErrorPage {
     is_log_in: bool,
 }
 
-/// The reader of an error page, for its navigation: the email address of the logged-in user, or `None` for a visitor.
+/// The reader of an error page, for its navigation.
 #[derive(Clone)]
-struct Reader(Option<String>);
+struct Reader {
+    /// The email address of the logged-in user, or `None` for a visitor.
+    email: Option<String>,
+    can_register: bool,
+}
 
 /// Looks up the reader of an error page. While the database is unreachable, the page has no navigation.
 pub async fn find_reader(
@@ -54,7 +61,8 @@ pub async fn find_reader(
     if is_error(&response)
         && let Ok(scope) = scope
     {
-        response.extensions_mut().insert(Reader(scope.map(|scope| scope.user().email.clone())));
+        let email = scope.map(|scope| scope.user().email.clone());
+        response.extensions_mut().insert(Reader { email, can_register: layout::can_register() });
     }
     response
 }
@@ -77,12 +85,10 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     if !is_error(&response) || has_content_type(&response, own) {
         return response;
     }
-    // <oauth_server>
-    // The errors of OAuth are JSON of their own (RFC 6749 section 5.2).
-    if has_content_type(&response, "application/json") {
+    // A handler that writes JSON says more than a problem could, as the errors of OAuth do (RFC 6749 section 5.2).
+    if has_own_json(&response) {
         return response;
     }
-    // </oauth_server>
     // <api_tokens>
     // It says how a program authenticates, in JSON.
     if response.headers().contains_key(header::WWW_AUTHENTICATE) {
@@ -112,17 +118,11 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body.into())
 }
 
-/// Takes the text of an extractor that can't read a request, such as which field its JSON lacks. It is for programmers,
-/// so it is in English. It contains only what the client sent, and names of fields and types.
+/// Takes the plain text of a handler or an extractor, such as which field the JSON of a request lacks. The text of a
+/// server error could reveal something, and that of a [`Problem`] only names the status.
 async fn reason_in(response: &mut Response) -> Option<String> {
-    let is_unreadable = matches!(
-        response.status(),
-        StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY
-    );
-    if !is_unreadable || !has_content_type(response, "text/plain") {
+    let has_problem = response.extensions().get::<Problem>().is_some();
+    if has_problem || !response.status().is_client_error() || !has_content_type(response, "text/plain") {
         return None;
     }
     let text = to_bytes(std::mem::take(response.body_mut()), MAX_REASON).await.ok()?;
@@ -135,15 +135,25 @@ fn is_error(response: &Response) -> bool {
 
 /// Returns whether the handler rendered a body itself, such as a form with errors beside its fields.
 fn has_content_type(response: &Response, own: &str) -> bool {
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|content_type| content_type.starts_with(own))
+    content_type(response).starts_with(own)
+}
+
+/// Returns whether the body is JSON, but no problem.
+fn has_own_json(response: &Response) -> bool {
+    let essence = content_type(response).split(';').next().unwrap_or_default().trim();
+    essence == "application/json" || (essence.ends_with("+json") && essence != PROBLEM_JSON)
+}
+
+fn content_type(response: &Response) -> &str {
+    response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 // <pages>
 fn render(problem: Problem, is_log_in: bool, reader: Option<&Reader>) -> String {
     let layout = Layout {
         has_nav: reader.is_some(),
-        email: reader.and_then(|Reader(email)| email.clone()),
+        email: reader.and_then(|reader| reader.email.clone()),
+        can_register: reader.is_some_and(|reader| reader.can_register),
         ..Layout::without_session(title_for(&problem))
     };
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };
@@ -201,3 +211,60 @@ fn advice_for(status: StatusCode) -> &'static str {
     }
 }
 // </pages>
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, middleware::from_fn, response::IntoResponse, routing::get};
+    use serde_json::{Value, json};
+    use sigra::testing::{TestClient, TestResponse};
+
+    use super::*;
+
+    /// Returns what a program gets from a handler.
+    async fn program_gets(response: impl IntoResponse + Clone + Send + Sync + 'static) -> TestResponse {
+        let own = Router::new().route("/", get(response)).layer(from_fn(error_pages));
+        TestClient::new(own).json().get("/").await
+    }
+
+    #[tokio::test]
+    async fn an_error_of_a_handler_in_json_stays_as_it_is() {
+        let quota = json!({ "error": "quota", "limit": 3 });
+        for status in [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_GATEWAY] {
+            let response = program_gets((status, Json(quota.clone()))).await;
+            assert_eq!((response.status(), response.json::<Value>()), (status, quota.clone()));
+        }
+        let json_api = [(header::CONTENT_TYPE, "application/vnd.api+json; charset=utf-8")];
+        let response = program_gets((StatusCode::CONFLICT, json_api, r#"{"errors":[]}"#)).await;
+        assert_eq!(response.text(), r#"{"errors":[]}"#);
+    }
+
+    // <pages>
+    #[tokio::test]
+    async fn an_error_in_json_stays_as_it_is_for_a_browser_too() {
+        let own = get((StatusCode::CONFLICT, Json(json!({ "error": "quota" }))));
+        let browser = TestClient::new(Router::new().route("/", own).layer(from_fn(error_pages)));
+        assert_eq!(browser.get("/").await.json::<Value>(), json!({ "error": "quota" }));
+    }
+    // </pages>
+
+    #[tokio::test]
+    async fn the_plain_text_of_a_client_error_becomes_the_detail_of_the_problem() {
+        const TEXT: &str = "Your plan allows 3 projects";
+        for status in [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::CONFLICT] {
+            let response = program_gets((status, TEXT)).await;
+            assert_eq!((response.status(), response.header("content-type")), (status, Some(PROBLEM_JSON)));
+            assert_eq!(response.json::<Value>()["detail"], TEXT);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_text_of_a_server_error_and_the_name_of_a_status_are_no_detail() {
+        let failed = program_gets((StatusCode::INTERNAL_SERVER_ERROR, "no such table: projects")).await;
+        let refused = program_gets(Problem::new(StatusCode::UNPROCESSABLE_ENTITY)).await;
+        let empty = program_gets((StatusCode::CONFLICT, "")).await;
+        for response in [failed, refused, empty] {
+            assert_eq!(response.header("content-type"), Some(PROBLEM_JSON));
+            assert_eq!(response.json::<Value>().get("detail"), None, "{}", response.text());
+        }
+    }
+}

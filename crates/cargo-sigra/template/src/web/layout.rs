@@ -3,7 +3,9 @@
 use askama::Template;
 use axum::{
     Extension,
+    extract::{Request, State},
     http::{StatusCode, header},
+    middleware::Next,
     response::{Html, IntoResponse, Response},
 };
 use sigra::{CookieSession, Flash, IdempotencyKey, Problem, Scope, session::FlashMessage};
@@ -12,10 +14,20 @@ use super::error::{Error, Result, detail_of, title_of};
 // <languages>
 use super::languages;
 // </languages>
-use crate::accounts::User;
+use crate::accounts::{Accounts, User};
 // <languages>
 use crate::languages::Language;
 // </languages>
+
+tokio::task_local! {
+    /// Whether visitors can register: in the navigation of every page, so not every handler has to say it.
+    static CAN_REGISTER: bool;
+}
+
+/// Tells the pages of a request whether visitors can register.
+pub async fn offer_registration(State(accounts): State<Accounts>, request: Request, next: Next) -> Response {
+    CAN_REGISTER.scope(accounts.policy().registration_open, next.run(request)).await
+}
 
 /// What the layout shows: the title, the flash messages, and the logged-in user.
 pub struct Layout {
@@ -23,6 +35,8 @@ pub struct Layout {
     pub flash: Vec<FlashMessage>,
     pub email: Option<String>,
     pub has_nav: bool,
+    /// Whether links lead to the registration.
+    pub can_register: bool,
     /// Whether a form is shown again with what is wrong. The page's title says so.
     pub has_problems: bool,
     /// A hidden field of every form: a form that is sent twice is processed once. Forms work without it, too.
@@ -76,6 +90,7 @@ impl Layout {
             flash: Vec::new(),
             email: None,
             has_nav: false,
+            can_register: can_register(),
             has_problems: false,
             idempotency_key,
             at: "",
@@ -92,6 +107,11 @@ impl Layout {
         let words = name.split(|c: char| !c.is_alphanumeric()).filter_map(|word| word.chars().next());
         words.take(2).flat_map(char::to_uppercase).collect()
     }
+}
+
+/// Returns whether visitors can register.
+pub fn can_register() -> bool {
+    CAN_REGISTER.try_with(|can_register| *can_register).unwrap_or(true)
 }
 
 /// Returns the problem to show [above the form](Layout::alert) after too many attempts. Any other error fails the

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::accounts::Problems;
+use crate::accounts::FieldErrors;
 // </api>
 use crate::accounts::Refusal;
 
@@ -26,6 +26,7 @@ impl IntoResponse for Refusal {
             // <!api>
             // Self::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("invalid"),
             // </!api>
+            Self::RegistrationClosed => Problem::new(StatusCode::FORBIDDEN).code("registration_closed"),
             Self::Link => Problem::new(StatusCode::NOT_FOUND).code("bad_link"),
             Self::AddressTaken => Problem::new(StatusCode::CONFLICT).code("address_taken"),
             Self::PasswordRequired => Problem::new(StatusCode::FORBIDDEN).code("password_required"),
@@ -67,7 +68,7 @@ struct Fields {
 }
 
 impl Invalid {
-    fn new(problems: &Problems) -> Self {
+    fn new(problems: &FieldErrors) -> Self {
         let errors = Fields {
             email: problems.email,
             password: problems.password(),

@@ -16,7 +16,7 @@ use super::{
     development::require_localhost,
     error,
     error_pages::{error_pages, find_reader},
-    mailbox,
+    layout, mailbox,
     method_override::method_override,
     pages::{
         account, activity, change_email, change_password, check_email, confirmation, deletion, devices, recovery,
@@ -262,6 +262,7 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(from_fn(find_reader))
+        .layer(from_fn_with_state(state.clone(), layout::offer_registration))
         // <languages>
         .layer(from_fn_with_state(state.settings.app_env, languages::speak_to_user))
         // </languages>

@@ -58,8 +58,11 @@ const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_s
 const REMEMBER_ME_COOKIE: CookieOptions = CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
 
 // <pages>
-/// Where a login and a logout lead, unless the login was for another page.
-const HOME_PATH: &str = "/";
+/// Where a login leads, unless it was for another page. Also where pages for visitors send users who are logged in.
+pub const AFTER_LOGIN_PATH: &str = "/";
+
+/// Where a logout leads: a page for everybody. A page for users would ask for a login.
+pub const AFTER_LOGOUT_PATH: &str = "/";
 
 pub const LOGIN_PATH: &str = "/users/log-in";
 pub const CONFIRM_PATH: &str = "/users/confirm";
@@ -125,7 +128,7 @@ pub async fn log_in_user(
 
 /// Redirects to the next step of a login.
 ///
-/// A user who is logged in goes to the page that required the login, or home. A user with a second factor goes to the
+/// A user who is logged in goes to the page that required the login, or to [`AFTER_LOGIN_PATH`]. A user with a second factor goes to the
 /// challenge, and isn't logged in before they pass it. A user who must confirm their email address isn't logged in
 /// either: they go to the page that sends another link.
 pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redirect> {
@@ -153,7 +156,8 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
         languages::switch_to(language);
     }
     // </languages>
-    let redirect = redirect_back(session);
+    // To send some users elsewhere, such as administrators, choose the path by `welcome.user`.
+    let redirect = redirect_back(session, AFTER_LOGIN_PATH);
     session.put_flash(Flash::Info, t!("Welcome back!"))?;
     if welcome.deletion_canceled {
         let text = t!("Your account was scheduled for deletion. You logged in, so we kept it.");
@@ -180,13 +184,13 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
     Ok(redirect)
 }
 
-/// Redirects to the page that the user wanted before they were sent elsewhere, else to the first page.
-pub fn redirect_back(session: &CookieSession) -> Redirect {
+/// Redirects to the page that the user wanted before they were sent elsewhere, or else to this path.
+pub fn redirect_back(session: &CookieSession, or_else: &str) -> Redirect {
     let return_to = session.take_return_to();
-    Redirect::to(return_to.as_ref().map_or(HOME_PATH, ReturnTo::as_str))
+    Redirect::to(return_to.as_ref().map_or(or_else, ReturnTo::as_str))
 }
 
-/// Logs the browser out, and redirects home with a message. Deletes the session, and closes its live connections.
+/// Logs the browser out, and redirects to [`AFTER_LOGOUT_PATH`] with a message. Deletes the session, and closes its live connections.
 ///
 /// The logout drops every entry of the cookie session. A flash message that the same request puts is kept, because it
 /// is for the next page, not for the user who was logged in.
@@ -201,13 +205,19 @@ pub async fn log_out_user(
     super::languages::forget_user();
     // </languages>
     session.put_flash(Flash::Info, message())?;
-    Ok(([CLEAR_SITE_DATA], Redirect::to(HOME_PATH)).into_response())
+    Ok(([CLEAR_SITE_DATA], Redirect::to(AFTER_LOGOUT_PATH)).into_response())
+}
+
+/// Sends a visitor to the login page, because the registration is closed.
+pub fn refuse_registration(session: &CookieSession) -> Result<Redirect> {
+    session.put_flash(Flash::Error, t!("Registration is closed."))?;
+    Ok(Redirect::to(LOGIN_PATH))
 }
 
 /// Sends users who are logged in away from pages for visitors, such as the login page.
 pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
     match scope {
-        Some(_) => Redirect::to(HOME_PATH).into_response(),
+        Some(_) => Redirect::to(AFTER_LOGIN_PATH).into_response(),
         None => next.run(request).await,
     }
 }

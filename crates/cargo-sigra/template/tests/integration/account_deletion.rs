@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{Host, delete_account, email_form, login_form, password_form};
+use my_app::web::user_auth::AFTER_LOGOUT_PATH;
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 
 const AT_ONCE: &[(&str, &str)] = &[("DELETION_GRACE", "0")];
@@ -18,7 +19,7 @@ async fn invariant_17_a_deleted_account_has_no_session_and_no_link() {
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
 
-    assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
+    assert_redirected_to(&delete_account(&browser, &user.email).await, AFTER_LOGOUT_PATH);
 
     assert!(host.accounts.get_user_by_email(&user.email).await.expect("a result").is_none());
     assert_eq!(host.count_tokens().await, 0);
@@ -39,7 +40,7 @@ async fn an_address_that_is_stored_with_capitals_can_be_typed_in_any_case() {
         assert_ne!(stored, user.email);
         assert_status(&delete_account(&browser, "someone.else@example.com").await, 422);
         let typed = if in_capitals { &stored } else { &user.email };
-        assert_redirected_to(&delete_account(&browser, typed).await, "/");
+        assert_redirected_to(&delete_account(&browser, typed).await, AFTER_LOGOUT_PATH);
         assert!(host.accounts.get_user_by_email(&stored).await.expect("a result").is_none());
     }
 }
@@ -53,7 +54,7 @@ async fn a_scheduled_deletion_leaves_the_owner_their_links() {
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     for _ in 0..2 {
-        assert_redirected_to(&delete_account(&thief, &user.email).await, "/");
+        assert_redirected_to(&delete_account(&thief, &user.email).await, AFTER_LOGOUT_PATH);
         assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
         thief.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         assert_status(&thief.get("/dashboard").await, 200);
@@ -77,7 +78,7 @@ async fn deleting_an_account_again_and_again_is_limited() {
     let host = Host::new().await;
     let (user, thief) = host.authenticated_fixture().await;
     for _ in 0..20 {
-        assert_redirected_to(&delete_account(&thief, &user.email).await, "/");
+        assert_redirected_to(&delete_account(&thief, &user.email).await, AFTER_LOGOUT_PATH);
         thief.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     }
     assert_status(&delete_account(&thief, &user.email).await, 429);
@@ -88,7 +89,7 @@ async fn logging_in_during_the_grace_period_keeps_the_account() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
-    assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
+    assert_redirected_to(&delete_account(&browser, &user.email).await, AFTER_LOGOUT_PATH);
     assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
     assert!(host.reload(&user).await.delete_after.is_some());
     assert_eq!(host.accounts.delete_expired_users().await.expect("done"), 0);
@@ -199,7 +200,10 @@ async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
     let page = browser.get(PAGE).await;
     assert_contains(&page, "This can't be undone.");
     assert_contains(&page, &format!("Type <strong class=\"breakable\">{}", user.email));
-    assert_redirected_to(&delete_account(&browser, &format!(" {} ", user.email.to_uppercase())).await, "/");
+    assert_redirected_to(
+        &delete_account(&browser, &format!(" {} ", user.email.to_uppercase())).await,
+        AFTER_LOGOUT_PATH,
+    );
     assert_contains(&browser.get("/").await, "Your account was deleted.");
     assert!(host.accounts.get_user_by_email(&user.email).await.expect("a result").is_none());
 

@@ -648,7 +648,67 @@ async fn a_user_sets_the_language_of_their_problems_and_emails() {
 }
 // </languages>
 
+#[tokio::test]
+async fn a_closed_registration_answers_the_same_for_every_address() {
+    let api = Api(Host::with(&[("REGISTRATION", "closed")]).await);
+    let user = api.registered_fixture().await;
+    let refused = async |email: &str, password: &str| {
+        let registration = json!({ "email": email, "password": password });
+        let response = post(&api.client(), "/users/register", registration).await;
+        assert_code(&response, 403, "registration_closed");
+        seen(&response)
+    };
+    let free = refused("new@example.com", VALID_PASSWORD).await;
+    for (email, password) in [(&*user.email, VALID_PASSWORD), ("not an address", "short")] {
+        assert_eq!(refused(email, password).await, free, "{email}");
+    }
+    assert!(api.0.accounts.get_user_by_email("new@example.com").await.expect("a result").is_none());
+}
+
 // <oauth>
+#[tokio::test]
+async fn a_closed_registration_registers_no_account_at_a_provider() {
+    let corp = TestProvider::start().await;
+    let issuer = corp.issuer().to_owned();
+    let env = [
+        ("REGISTRATION", "closed"),
+        ("OAUTH_PROVIDERS", "corp"),
+        ("OAUTH_CORP_ISSUER", &issuer),
+        ("OAUTH_CORP_CLIENT_ID", TestProvider::CLIENT_ID),
+        ("OAUTH_CORP_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
+        ("OAUTH_CORP_TRUST_EMAILS", "true"),
+    ];
+    let api = Api(Host::with(&env).await);
+    let corp = corp.clock(api.clock().clone());
+    let user = api.registered_fixture().await;
+    api.0.confirm(&user).await;
+    let browser = api.client();
+    let visit = async |account: ProviderAccount| {
+        corp.log_in_as(account);
+        let begun = post(&browser, "/users/auth/corp", json!({})).await.json::<Value>();
+        let callback = corp.approve(begun["url"].as_str().expect("a URL"));
+        let parameter = |name| callback.parameter(name);
+        let callback = json!({ "code": parameter("code"), "state": parameter("state"), "iss": parameter("iss") });
+        post(&browser, "/users/auth/corp/complete", callback).await
+    };
+    for stranger in [
+        ProviderAccount::new("jane").email("jane@example.com", true),
+        ProviderAccount::new("jane").email(&user.email, false),
+        ProviderAccount::new("jane"),
+    ] {
+        assert_code(&visit(stranger).await, 403, "registration_closed");
+        assert_status(&browser.get("/users/register/provider").await, 404);
+    }
+    // The identity of a user who hasn't linked it waits, and registers nobody either.
+    let owner = visit(ProviderAccount::new("owner").email(&user.email, true)).await;
+    assert_eq!(owner.json::<Value>()["status"], "log_in_to_link");
+    let waiting = browser.get("/users/register/provider").await.json::<Value>();
+    let registration = json!({ "pending": waiting["pending"], "email": "new@example.com" });
+    assert_code(&post(&browser, "/users/register/provider", registration).await, 403, "registration_closed");
+    let count = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&api.0.pool).await;
+    assert_eq!(count.ok(), Some(1_i64));
+}
+
 /// The frontend redirects to the provider, serves the callback's page, and passes on what came with it.
 #[tokio::test]
 async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {

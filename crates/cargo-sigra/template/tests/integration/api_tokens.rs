@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{body::Body, http::Request};
+use my_app::web::user_auth::AFTER_LOGOUT_PATH;
 use sigra::{
     audit,
     testing::{
@@ -113,7 +114,7 @@ async fn invariant_17_a_token_ends_with_the_account() {
     let (user, browser) = host.authenticated_fixture().await;
     let program = host.client().bearer(&create(&browser).await);
     assert_status(&program.get("/api/me").await, 200);
-    assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
+    assert_redirected_to(&delete_account(&browser, &user.email).await, AFTER_LOGOUT_PATH);
     assert_status(&program.get("/api/me").await, 401);
     assert_eq!(count(&host).await, 0);
 }
@@ -146,11 +147,11 @@ async fn logging_out_everywhere_asks_whether_tokens_are_revoked_too() {
     let program = host.client().bearer(&create(&browser).await);
     assert_contains(&browser.get("/users/sessions").await, "name=\"user[revoke_api_tokens]\" type=\"checkbox\"");
 
-    assert_redirected_to(&browser.delete("/users/sessions").await, "/");
+    assert_redirected_to(&browser.delete("/users/sessions").await, AFTER_LOGOUT_PATH);
     assert_status(&program.get("/api/me").await, 200);
     let browser = host.log_in(&user).await;
     let form = [("_method", "delete"), ("user[revoke_api_tokens]", "true")];
-    assert_redirected_to(&browser.post("/users/sessions", &form).await, "/");
+    assert_redirected_to(&browser.post("/users/sessions", &form).await, AFTER_LOGOUT_PATH);
     assert_status(&program.get("/api/me").await, 401);
     assert_eq!(count(&host).await, 0);
 }

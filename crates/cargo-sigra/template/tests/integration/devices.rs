@@ -1,6 +1,7 @@
 //! The page of a user's devices.
 
 use crate::support::{Host, login_form};
+use my_app::web::user_auth::AFTER_LOGOUT_PATH;
 use sigra::{
     SessionToken,
     testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
@@ -109,7 +110,7 @@ async fn logging_out_this_device_is_logging_out() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let session = host.sigra().sessions().list(&user.id).await.expect("sessions").remove(0);
-    assert_redirected_to(&browser.delete(&format!("/users/sessions/{}", session.id)).await, "/");
+    assert_redirected_to(&browser.delete(&format!("/users/sessions/{}", session.id)).await, AFTER_LOGOUT_PATH);
     assert!(browser.cookie("_my_app_key").is_none());
     assert_contains(&browser.get("/").await, "Logged out successfully.");
 }

@@ -1,5 +1,6 @@
 //! Buttons that are pressed twice: the second press must do no harm.
 
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
 use sigra::{
     IdempotencyKey,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_redirected_to},
@@ -92,11 +93,11 @@ async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
     let form = login_form(&user.email, VALID_PASSWORD);
-    assert_redirected_to(&press_twice(&browser, "/users/log-in", "/users/log-in", &form).await, "/");
+    assert_redirected_to(&press_twice(&browser, "/users/log-in", "/users/log-in", &form).await, AFTER_LOGIN_PATH);
     assert_eq!(sessions(&host).await, 1);
 
     let password = [("user[password]", VALID_PASSWORD)];
-    assert_redirected_to(&press_twice(&browser, "/users/sudo", "/users/sudo", &password).await, "/");
+    assert_redirected_to(&press_twice(&browser, "/users/sudo", "/users/sudo", &password).await, AFTER_LOGIN_PATH);
     assert_eq!(browser.get("/dashboard").await.status(), 200);
     assert_eq!(sessions(&host).await, 1);
 }
@@ -108,7 +109,7 @@ async fn invariant_10_pressing_the_button_of_a_login_link_twice_logs_in() {
     let (user, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/log-in/link", &crate::support::email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
-    assert_redirected_to(&press_twice(&browser, &link, &link, &[]).await, "/");
+    assert_redirected_to(&press_twice(&browser, &link, &link, &[]).await, AFTER_LOGIN_PATH);
     assert_eq!(browser.get("/dashboard").await.status(), 200);
     assert_eq!(sessions(&host).await, 1);
 }
@@ -139,7 +140,10 @@ async fn invariant_10_a_second_factor_that_is_sent_twice_logs_in_and_uses_one_co
     for code in [host.totp_code(&user).await, codes.next().expect("a code").to_string()] {
         let browser = host.client();
         browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-        assert_redirected_to(&press_twice(&browser, challenge, challenge, &[("user[code]", &code)]).await, "/");
+        assert_redirected_to(
+            &press_twice(&browser, challenge, challenge, &[("user[code]", &code)]).await,
+            AFTER_LOGIN_PATH,
+        );
         assert_eq!(browser.get("/dashboard").await.status(), 200);
     }
     let left = host.sigra().mfa().list(&user.id).await.expect("factors").backup_codes;

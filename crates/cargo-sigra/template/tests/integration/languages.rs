@@ -6,6 +6,7 @@ use crate::support::enroll;
 use crate::support::{Host, PROD, delete_account, email_form, login_form, password_form};
 use axum::http::Request;
 use my_app::accounts::User;
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
 };
@@ -36,7 +37,10 @@ async fn logged_in(host: &Host, accept_language: &str) -> (User, TestClient) {
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
     let browser = host.client().accept_language(accept_language);
-    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(
+        &browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await,
+        AFTER_LOGIN_PATH,
+    );
     (host.reload(&user).await, browser)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::{Host, as_long_as, email_form, login_form, password_form, seen_apart_from};
 use axum::{body::Body, http::Request};
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
 use sigra::{
     telemetry,
     testing::{
@@ -105,7 +106,7 @@ async fn a_button_registers_and_logs_in_and_the_account_is_confirmed() {
     assert_status(&browser.get("/dashboard").await, 200);
 
     let again = site.host.client();
-    assert_redirected_to(&site.log_in(&again, "/users/auth/corp").await, "/");
+    assert_redirected_to(&site.log_in(&again, "/users/auth/corp").await, AFTER_LOGIN_PATH);
     assert_eq!((site.count("users").await, site.count("user_identities").await), (1, 1));
     assert_eq!(site.host.mails_to("jane@example.com").await.len(), 1, "about the new browser");
 }
@@ -159,7 +160,7 @@ async fn invariant_18_a_proven_address_of_a_confirmed_account_is_linked_only_aft
     assert_contains(&browser.get(METHODS).await, r#"Unlink<span class="visually-hidden"> Corp</span>"#);
     assert_contains_mail(&site.host, &user.email, "An account was linked to yours").await;
     assert_audit_event(site.host.sigra(), &user, "auth.identity.linked").await;
-    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/corp").await, "/");
+    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/corp").await, AFTER_LOGIN_PATH);
 }
 
 async fn assert_contains_mail(host: &Host, email: &str, subject: &str) {
@@ -189,7 +190,7 @@ async fn invariant_18_a_proven_address_takes_an_unconfirmed_account_from_whoever
     site.corp.log_in_as(jane(&user.email));
     let owner = site.host.client();
     let response = site.log_in(&owner, "/users/auth/corp").await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGIN_PATH);
     assert_contains(&owner.follow(&response).await, "removed their password");
     assert_redirected_to(&stranger.get("/dashboard").await, "/users/log-in");
     assert!(!site.host.can_log_in(&user.email, VALID_PASSWORD).await);
@@ -268,7 +269,7 @@ async fn who_registered_at_a_provider_confirms_their_address_with_the_link_in_th
     assert_redirected_to(&browser.post(&link, &[]).await, "/users/log-in");
     let user = site.host.accounts.get_user_by_email("jane@example.com").await.unwrap().expect("registered");
     assert!(user.confirmed_at.is_some());
-    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/weak").await, "/");
+    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/weak").await, AFTER_LOGIN_PATH);
 }
 
 /// A stranger's identity in an account with somebody else's address is gone once its owner has set a password.
@@ -333,7 +334,7 @@ async fn accounts_are_linked_and_unlinked_in_the_settings() {
     assert_contains(&page, "another@example.com");
     assert_eq!(page.text().matches("Last used").count(), 1, "the account");
     let log_in = login_form(&user.email, VALID_PASSWORD);
-    assert_redirected_to(&site.host.client().post("/users/log-in", &log_in).await, "/");
+    assert_redirected_to(&site.host.client().post("/users/log-in", &log_in).await, AFTER_LOGIN_PATH);
     assert_eq!(browser.get(METHODS).await.text().matches("Last used").count(), 2, "the password, too");
     assert_eq!(site.host.reload(&user).await.email, user.email, "the provider's address is only a label");
     assert_contains_mail(&site.host, &user.email, "An account was linked to yours").await;
@@ -514,7 +515,7 @@ async fn invariant_8_a_flow_begins_only_on_our_own_pages_and_a_posted_callback_c
     assert!(response.set_cookies().is_empty());
     let location = response.location().expect("the callback").to_owned();
     assert!(location.starts_with("/users/auth/corp/callback?") && !location.contains("id_token"), "{location}");
-    assert_redirected_to(&browser.get(&location).await, "/");
+    assert_redirected_to(&browser.get(&location).await, AFTER_LOGIN_PATH);
 }
 
 #[tokio::test]
@@ -530,4 +531,36 @@ async fn the_audit_trail_and_the_recent_activity_name_the_provider_of_a_login() 
     let page = browser.get("/users/settings/activity").await;
     assert_contains(&page, "Logged in with Corp");
     assert_contains(&page, "Linked a Corp account");
+}
+
+#[tokio::test]
+async fn a_closed_registration_lets_no_account_at_a_provider_in_but_those_of_users() {
+    const CLOSED: &str = "registration is closed";
+    let site = Site::with(&[("REGISTRATION", "closed")]).await;
+    let (user, browser) = site.host.authenticated_fixture().await;
+    site.host.confirm(&user).await;
+    site.corp.log_in_as(jane("jane@example.com"));
+    let stranger = site.host.client();
+    assert_contains(&site.log_in(&stranger, "/users/auth/corp").await, CLOSED);
+    // An address that isn't proven, which may be taken.
+    for email in ["jane@example.com", &user.email] {
+        site.weak.log_in_as(jane(email));
+        let response = site.log_in(&stranger, "/users/auth/weak").await;
+        assert_status(&response, 400);
+        assert_contains(&response, CLOSED);
+        assert_redirected_to(&stranger.get(PENDING).await, "/users/log-in");
+    }
+    let form = [("user[pending]", "x"), ("user[email]", "jane@example.com")];
+    assert_redirected_to(&stranger.post(PENDING, &form).await, "/users/log-in");
+    assert_contains(&stranger.get("/users/log-in").await, "Registration is closed.");
+    assert_eq!((site.count("users").await, site.count("user_identities").await), (1, 0));
+
+    // A user proves their address, and links their account.
+    site.corp.log_in_as(jane(&user.email));
+    let owner = site.host.client();
+    let pending = owner.follow(&site.log_in(&owner, "/users/auth/corp").await).await;
+    assert_contains(&pending, "Log in to link it");
+    assert_redirected_to(&site.log_in(&browser, &format!("{METHODS}/identities/corp")).await, METHODS);
+    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/corp").await, AFTER_LOGIN_PATH);
+    assert_eq!((site.count("users").await, site.count("user_identities").await), (1, 1));
 }

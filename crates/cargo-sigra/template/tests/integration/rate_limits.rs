@@ -7,6 +7,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
 use serde_json::Value;
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_status,
@@ -161,13 +162,13 @@ async fn a_known_browser_is_not_delayed_by_the_guesses_of_others() {
     guess(&host, &user.email).await;
     assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
     let response = known.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-    assert_eq!(response.location(), Some("/"));
+    assert_eq!(response.location(), Some(AFTER_LOGIN_PATH));
 }
 
 /// Returns a browser in which the user has logged in.
 async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
     let known = host.client();
-    assert_eq!(known.post("/users/log-in", &login_form(email, password)).await.location(), Some("/"));
+    assert_eq!(known.post("/users/log-in", &login_form(email, password)).await.location(), Some(AFTER_LOGIN_PATH));
     known.delete("/users/log-out").await;
     known
 }
@@ -330,7 +331,7 @@ async fn a_new_password_does_not_wait_for_guesses_at_the_old_one() {
     let browser = host.client();
     browser.put(&link, &password_form(NEW, NEW)).await;
     let response = host.client().post("/users/log-in", &login_form(&user.email, NEW)).await;
-    assert_eq!(response.location(), Some("/"), "the new password works in another browser");
+    assert_eq!(response.location(), Some(AFTER_LOGIN_PATH), "the new password works in another browser");
     let before = new_device_mails(&host, &user.email).await;
     browser.post("/users/log-in", &login_form(&user.email, NEW)).await;
     assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known");
@@ -357,7 +358,7 @@ async fn an_account_that_its_owner_takes_over_does_not_wait_for_earlier_guesses(
         let browser = host.client();
         assert_eq!(browser.put(&link, &password_form(NEW, NEW)).await.location(), Some("/users/log-in"), "{link}");
         let response = host.client().post("/users/log-in", &login_form(&user.email, NEW)).await;
-        assert_eq!(response.location(), Some("/"), "the new password works in another browser: {link}");
+        assert_eq!(response.location(), Some(AFTER_LOGIN_PATH), "the new password works in another browser: {link}");
         let before = new_device_mails(&host, &user.email).await;
         browser.post("/users/log-in", &login_form(&user.email, NEW)).await;
         assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known: {link}");

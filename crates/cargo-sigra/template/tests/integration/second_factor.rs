@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::{Host, code_of, delete_account, email_form, enroll, key_on, login_form, password_form};
 use axum::{body::Body, http::Request};
 use my_app::accounts::User;
+use my_app::web::user_auth::{AFTER_LOGIN_PATH, AFTER_LOGOUT_PATH};
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to,
     assert_status,
@@ -57,7 +58,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     assert_redirected_to(&wrong, CHALLENGE);
     assert_contains(&other.follow(&wrong).await, "That code is wrong or has expired.");
     let right = answer(&other, &host.totp_code(&user).await).await;
-    assert_redirected_to(&right, "/");
+    assert_redirected_to(&right, AFTER_LOGIN_PATH);
     assert_contains(&other.follow(&right).await, "Welcome back!");
 }
 
@@ -112,7 +113,7 @@ async fn backup_codes_log_in_and_the_user_is_emailed() {
 
     let (_, complete) = (host.mails_to(&user.email).await, host.client());
     complete.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&answer(&complete, &host.totp_code(&user).await).await, "/");
+    assert_redirected_to(&answer(&complete, &host.totp_code(&user).await).await, AFTER_LOGIN_PATH);
     let codes = codes_on(&complete.post("/users/settings/mfa/backup-codes", &[]).await);
     assert_eq!(codes.len(), 10);
 
@@ -196,13 +197,13 @@ async fn a_second_factor_set_up_before_confirmation_is_removed_when_the_owner_ta
     owner.post("/users/reset-password", &email_form(&victim.email)).await;
     let new = "a new password of the owner's";
     owner.put(&host.link_to(&victim.email).await, &password_form(new, new)).await;
-    assert_redirected_to(&owner.post("/users/log-in", &login_form(&victim.email, new)).await, "/");
+    assert_redirected_to(&owner.post("/users/log-in", &login_form(&victim.email, new)).await, AFTER_LOGIN_PATH);
     assert_taken_over(&host, &victim, &attacker, &owner).await;
 
     // <magic_link>
     let ((victim, attacker), owner) = (host.mfa_complete_fixture().await, host.client());
     owner.post("/users/log-in/link", &email_form(&victim.email)).await;
-    assert_redirected_to(&owner.post(&host.link_to(&victim.email).await, &[]).await, "/");
+    assert_redirected_to(&owner.post(&host.link_to(&victim.email).await, &[]).await, AFTER_LOGIN_PATH);
     assert_taken_over(&host, &victim, &attacker, &owner).await;
     // </magic_link>
 }
@@ -223,7 +224,7 @@ async fn a_pending_login_cannot_change_the_account() {
     let pending = host.client();
     pending.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     assert!(host.reload(&user).await.delete_after.is_some(), "a pending login does not cancel the deletion");
-    assert_redirected_to(&answer(&pending, &host.totp_code(&user).await).await, "/");
+    assert_redirected_to(&answer(&pending, &host.totp_code(&user).await).await, AFTER_LOGIN_PATH);
     assert!(host.reload(&user).await.delete_after.is_none());
 }
 
@@ -232,9 +233,12 @@ async fn a_trusted_browser_is_listed_and_can_be_removed() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
     let form = [("user[code]", &*host.totp_code(&user).await), ("user[trust_browser]", "true")];
-    assert_redirected_to(&browser.post(CHALLENGE, &form).await, "/");
+    assert_redirected_to(&browser.post(CHALLENGE, &form).await, AFTER_LOGIN_PATH);
     browser.delete("/users/log-out").await;
-    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(
+        &browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await,
+        AFTER_LOGIN_PATH,
+    );
 
     let page = browser.get("/users/sessions").await;
     assert_contains(&page, "Trusted browsers");
@@ -259,7 +263,7 @@ async fn a_new_password_and_logging_out_everywhere_revoke_trusted_browsers() {
         host.trust_browser(&trusted, &user).await;
         let password = match everywhere {
             true => {
-                assert_redirected_to(&browser.delete("/users/sessions").await, "/");
+                assert_redirected_to(&browser.delete("/users/sessions").await, AFTER_LOGOUT_PATH);
                 VALID_PASSWORD
             }
             false => {

@@ -2,6 +2,7 @@
 
 use crate::support::{Host, PROD, login_form, without_keys};
 use axum::{body::Body, http::Request};
+use my_app::web::user_auth::{AFTER_LOGIN_PATH, AFTER_LOGOUT_PATH};
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
 };
@@ -85,7 +86,7 @@ async fn the_cookie_of_the_last_way_has_a_prefix_in_production() {
 async fn the_login_page_redirects_logged_in_users() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
-    assert_redirected_to(&browser.get("/users/log-in").await, "/");
+    assert_redirected_to(&browser.get("/users/log-in").await, AFTER_LOGIN_PATH);
 }
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn valid_credentials_log_in() {
     let browser = host.client();
 
     let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGIN_PATH);
     assert_eq!(response.status(), 303);
     assert_eq!(host.count_tokens().await, 1, "exactly one row is written");
     assert!(browser.cookie(SESSION).is_some());
@@ -114,7 +115,7 @@ async fn the_email_address_is_case_insensitive() {
     let user = host.registered_fixture().await;
     let typed = format!("  {} ", user.email.to_uppercase());
     let response = host.client().post("/users/log-in", &login_form(&typed, VALID_PASSWORD)).await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGIN_PATH);
 }
 
 #[tokio::test]
@@ -211,7 +212,7 @@ async fn logging_out_deletes_the_row_and_both_cookies() {
     let thief = browser.fork();
 
     let response = browser.delete("/users/log-out").await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGOUT_PATH);
     assert_eq!(response.header("clear-site-data"), Some("\"cache\", \"storage\""));
     assert_eq!(host.count_tokens().await, 0);
     assert!(browser.cookie(SESSION).is_none() && browser.cookie(REMEMBER_ME).is_none());
@@ -223,7 +224,7 @@ async fn logging_out_deletes_the_row_and_both_cookies() {
 async fn logging_out_succeeds_for_a_visitor() {
     let host = Host::new().await;
     let browser = host.client();
-    assert_redirected_to(&browser.delete("/users/log-out").await, "/");
+    assert_redirected_to(&browser.delete("/users/log-out").await, AFTER_LOGOUT_PATH);
     assert_contains(&browser.get("/").await, "Logged out successfully.");
 }
 
@@ -231,7 +232,7 @@ async fn logging_out_succeeds_for_a_visitor() {
 async fn a_plain_form_can_log_out() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
-    assert_redirected_to(&browser.post("/users/log-out", &[("_method", "delete")]).await, "/");
+    assert_redirected_to(&browser.post("/users/log-out", &[("_method", "delete")]).await, AFTER_LOGOUT_PATH);
     assert_eq!(host.count_tokens().await, 0);
 }
 
@@ -250,7 +251,10 @@ async fn logging_in_as_another_user_ends_the_first_session() {
     let (_, browser) = host.authenticated_fixture().await;
     let first = browser.fork();
     let other = host.registered_fixture().await;
-    assert_redirected_to(&browser.post("/users/log-in", &login_form(&other.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(
+        &browser.post("/users/log-in", &login_form(&other.email, VALID_PASSWORD)).await,
+        AFTER_LOGIN_PATH,
+    );
     assert_contains(&browser.get("/dashboard").await, &other.email);
     assert_redirected_to(&first.get("/dashboard").await, "/users/log-in");
 }
@@ -340,7 +344,7 @@ async fn a_browser_without_cookies_gets_a_message_at_login() {
 
     // This client never opened the page, and keeps cookies from now on.
     let response = host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGIN_PATH);
 }
 
 #[tokio::test]
@@ -349,12 +353,12 @@ async fn a_browser_with_cookies_sees_no_message_about_them() {
     let user = host.registered_fixture().await;
     let browser = host.client();
     browser.get("/users/log-in").await;
-    assert_redirected_to(&browser.post("/users/log-in", &form_of_the_page(&user.email)).await, "/");
+    assert_redirected_to(&browser.post("/users/log-in", &form_of_the_page(&user.email)).await, AFTER_LOGIN_PATH);
     assert_contains(&browser.get("/").await, "Welcome back!");
     assert!(browser.cookies().iter().all(|(name, _)| !name.contains("trial")), "what was tried is gone");
 
     // If the cookies were cleared while the form was open, the next attempt succeeds.
     let cleared = host.client();
     assert_status(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, 422);
-    assert_redirected_to(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, "/");
+    assert_redirected_to(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, AFTER_LOGIN_PATH);
 }

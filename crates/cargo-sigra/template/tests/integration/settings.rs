@@ -12,6 +12,7 @@ use crate::{
 use my_app::{
     config::{AppEnv, Settings, Variables, database_url::DEFAULT_URL},
     database,
+    web::user_auth::AFTER_LOGIN_PATH,
 };
 
 fn error(env: &[(&str, &str)]) -> String {
@@ -84,6 +85,7 @@ fn each_invalid_setting_is_named_in_one_sentence() {
     for (name, value, said) in [
         ("APP_ENV", "staging", "APP_ENV is `staging`: it must be dev, test or prod"),
         ("HOST", "localhost", "HOST is `localhost`: it must be an IP address such as 127.0.0.1"),
+        ("REGISTRATION", "close", "REGISTRATION is `close`: it must be open or closed"),
         ("PORT", "70000", "PORT is `70000`: it must be a port number such as 4000"),
         (
             "SESSION_TTL",
@@ -220,7 +222,7 @@ fn a_single_ip_address_is_a_network() {
 fn only_development_has_the_demo_user() {
     let demo = login_form("demo@example.com", "correct horse battery staple");
     for (env, leads_to) in [
-        (&[("APP_ENV", "dev")][..], "/"),
+        (&[("APP_ENV", "dev")][..], AFTER_LOGIN_PATH),
         (&[("APP_ENV", "test")], "/users/log-in"),
         (&[&PROD[..], &[("RATE_LIMITS", "on")]].concat(), "/users/log-in"),
     ] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::{body::Body, http::Request};
 
 use crate::support::{Host, login_form};
+use my_app::web::user_auth::{AFTER_LOGIN_PATH, AFTER_LOGOUT_PATH};
 use sigra::testing::{
     TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated,
     assert_status,
@@ -54,7 +55,7 @@ async fn a_login_returns_only_to_pages() {
     assert_status(&visitor.delete("/users/sessions").await, 401);
     assert_status(&visitor.post("/users/sudo", &[("user[password]", "x")]).await, 401);
     let response = visitor.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGIN_PATH);
 
     for nowhere in ["//evil.example/dashboard", "/\\evil.example", "/%2F%2Fevil.example", "https://evil.example/"] {
         let visitor = host.client();
@@ -63,7 +64,7 @@ async fn a_login_returns_only_to_pages() {
             visitor.send(request).await;
         }
         let response = visitor.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
-        assert_redirected_to(&response, "/");
+        assert_redirected_to(&response, AFTER_LOGIN_PATH);
     }
 }
 
@@ -210,7 +211,7 @@ async fn logging_out_everywhere_ends_every_session() {
     let (_, stranger) = host.authenticated_fixture().await;
 
     let response = first.delete("/users/sessions").await;
-    assert_redirected_to(&response, "/");
+    assert_redirected_to(&response, AFTER_LOGOUT_PATH);
     assert_contains(&first.get("/").await, "Logged out of all devices.");
     assert_sessions_invalidated(host.sigra(), &user).await;
     assert_redirected_to(&second.get("/dashboard").await, "/users/log-in");
@@ -228,7 +229,7 @@ async fn confirming_the_password_renews_the_session() {
     assert_redirected_to(&wrong, "/users/sudo");
     assert_contains(&browser.get("/users/sudo").await, "Wrong password. Try again.");
 
-    assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, "/");
+    assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, AFTER_LOGIN_PATH);
     assert_status(&browser.get("/dashboard").await, 200);
     assert_redirected_to(&stolen.get("/dashboard").await, "/users/log-in");
     assert_eq!(host.count_tokens().await, 1, "the session continues");
@@ -247,7 +248,13 @@ async fn passwords_are_rehashed_when_the_parameters_change() {
     sqlx::query("UPDATE users SET hashed_password = $1").bind(hash).execute(&host.pool).await.expect("updated");
 
     let browser = host.client();
-    assert_redirected_to(&browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(
+        &browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await,
+        AFTER_LOGIN_PATH,
+    );
     assert!(read().await.contains("m=8,t=1,p=1"), "the hash has today's parameters");
-    assert_redirected_to(&host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await, "/");
+    assert_redirected_to(
+        &host.client().post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await,
+        AFTER_LOGIN_PATH,
+    );
 }

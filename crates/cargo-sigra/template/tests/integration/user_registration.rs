@@ -1,6 +1,7 @@
 //! Registration, which must reveal nothing about other accounts.
 
 use crate::support::{Host, as_long_as, email_form, login_form, seen, seen_apart_from};
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
 
 const ANOTHER: &str = "another good password";
@@ -41,7 +42,7 @@ async fn the_form_works_without_javascript_and_with_password_managers() {
         assert_contains(&page, part);
     }
     let (_, browser) = host.authenticated_fixture().await;
-    assert_redirected_to(&browser.get("/users/register").await, "/");
+    assert_redirected_to(&browser.get("/users/register").await, AFTER_LOGIN_PATH);
 }
 
 #[tokio::test]
@@ -186,4 +187,41 @@ async fn only_one_of_many_concurrent_registrations_of_an_address_succeeds() {
         good += usize::from(host.can_log_in("ada@example.com", password).await);
     }
     assert_eq!(good, 1);
+}
+
+#[tokio::test]
+async fn a_closed_registration_creates_no_account_and_answers_the_same_for_every_address() {
+    let host = Host::with(&[("REGISTRATION", "closed")]).await;
+    let user = host.registered_fixture().await;
+    let page = host.client().get("/users/register").await;
+    assert_redirected_to(&page, "/users/log-in");
+    let refused = async |email: &str, password: &str| {
+        let visitor = host.client();
+        let response = visitor.post("/users/register", &login_form(email, password)).await;
+        assert_redirected_to(&response, "/users/log-in");
+        assert_contains(&visitor.get("/users/log-in").await, "Registration is closed.");
+        assert_eq!(visitor.cookies().len(), 1, "only the message");
+        seen(&response)
+    };
+    let free = refused("new@example.com", ANOTHER).await;
+    for (email, password) in [(&*user.email, ANOTHER), (&user.email, VALID_PASSWORD), ("not an address", "short")] {
+        assert_eq!(refused(email, password).await, free, "{email}");
+    }
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
+    assert_eq!(count, 1);
+    for email in ["new@example.com", &user.email] {
+        assert_eq!(host.mails_to(email).await.len(), 0, "{email}");
+    }
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn no_page_links_to_a_closed_registration() {
+    for (registration, is_open) in [("open", true), ("closed", false)] {
+        let host = Host::with(&[("REGISTRATION", registration)]).await;
+        for path in ["/", "/users/log-in", "/users/reset-password", "/users/confirm", "/users/recover/x", "/missing"] {
+            let page = host.client().get(path).await.text();
+            assert_eq!(page.contains("href=\"/users/register\""), is_open, "{registration} {path}");
+        }
+    }
 }

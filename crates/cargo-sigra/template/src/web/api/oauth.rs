@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{refusal::found, session};
 use crate::{
-    accounts::{Accounts, Arrived, User},
+    accounts::{Accounts, Arrived, Refusal, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{Pending, PendingRegistration, ProviderLogin},
@@ -121,6 +121,7 @@ pub async fn complete(
         Arrived::Link(linked) => return linked_or_not(linked),
         Arrived::Sudo => Outcome::Confirmed,
         Arrived::SudoRefused => return Err(BAD_REQUEST.code("not_your_identity").into()),
+        Arrived::RegistrationClosed => return Err(Refusal::RegistrationClosed.into()),
         Arrived::Inactive => return Err(Problem::new(StatusCode::FORBIDDEN).code("account_inactive").into()),
     };
     Ok(Json(outcome).into_response())

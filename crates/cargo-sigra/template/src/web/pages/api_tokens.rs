@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::form::Form;
 use crate::{
-    accounts::{Accounts, AskedToken, Problems, Refusal, User, permissions},
+    accounts::{Accounts, AskedToken, FieldErrors, Refusal, User, permissions},
     dates::{Moment, moment},
     web::{
         error::{NOT_FOUND, Result},
@@ -34,7 +34,7 @@ struct TokensPage {
     permissions: Vec<RegisteredPermission>,
     can_create: bool,
     asked: AskedToken,
-    problems: Problems,
+    problems: FieldErrors,
 }
 
 impl TokensPage {
@@ -89,7 +89,7 @@ impl Token {
 pub async fn index(State(accounts): State<Accounts>, session: CookieSession, sudo: Sudo<User>) -> Result<Response> {
     let created = accounts.sigra().api_tokens().take_shown(&session, &sudo.0).map(|token| token.to_string());
     let asked = AskedToken { expires_in_days: "30".to_owned(), ..AskedToken::default() };
-    let page = page(&accounts, &session, &sudo.0, asked, Problems::default()).await?;
+    let page = page(&accounts, &session, &sudo.0, asked, FieldErrors::default()).await?;
     Ok(([NO_STORE], Page(TokensPage { created, ..page })).into_response())
 }
 
@@ -135,7 +135,7 @@ async fn page(
     session: &CookieSession,
     scope: &Scope<User>,
     asked: AskedToken,
-    problems: Problems,
+    problems: FieldErrors,
 ) -> Result<TokensPage> {
     let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
     let tokens = api_tokens.list(scope).await?;

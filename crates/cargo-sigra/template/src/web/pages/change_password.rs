@@ -9,7 +9,7 @@ use sigra::{CookieSession, Flash, Scope, Sudo};
 
 use super::{form::Form, settings};
 use crate::{
-    accounts::{Accounts, Problems, Refusal, User},
+    accounts::{Accounts, FieldErrors, Refusal, User},
     web::{
         error::Result,
         forms::ChangedPassword,
@@ -26,13 +26,13 @@ struct ChangePasswordPage {
     email: String,
     has_password: bool,
     asks_current_password: bool,
-    problems: Problems,
+    problems: FieldErrors,
 }
 
 impl ChangePasswordPage {
     /// Returns whether a field has the focus: the first one with an error, or the first one.
     fn focuses(&self, field: &str) -> bool {
-        let Problems { current_password, password, password_confirmation, .. } = &self.problems;
+        let FieldErrors { current_password, password, password_confirmation, .. } = &self.problems;
         let focused = match (current_password, password, password_confirmation) {
             (None, Some(_), _) => "new",
             (None, None, Some(_)) => "confirmation",
@@ -48,7 +48,7 @@ pub async fn edit(
     session: CookieSession,
     Sudo(scope): Sudo<User>,
 ) -> Page<impl Template> {
-    page(&accounts, &session, &scope, Problems::default())
+    page(&accounts, &session, &scope, FieldErrors::default())
 }
 
 pub async fn update(
@@ -73,7 +73,7 @@ fn page(
     accounts: &Accounts,
     session: &CookieSession,
     scope: &Scope<User>,
-    problems: Problems,
+    problems: FieldErrors,
 ) -> Page<ChangePasswordPage> {
     let user = scope.user();
     Page(ChangePasswordPage {

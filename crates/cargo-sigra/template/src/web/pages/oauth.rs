@@ -18,7 +18,7 @@ use super::{
     last_way::{LastWay, way_of_provider},
 };
 use crate::{
-    accounts::{Accounts, Arrived, Problems, Refusal, User},
+    accounts::{Accounts, Arrived, FieldErrors, Refusal, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{PendingRegistration, ProviderLogin},
@@ -76,7 +76,7 @@ struct PendingPage {
     email: String,
     /// Whether the provider has proven that the visitor owns the address of an account.
     has_account: bool,
-    problems: Problems,
+    problems: FieldErrors,
 }
 
 pub async fn create(
@@ -160,10 +160,18 @@ fn arrive(
             put_linked(accounts, session, provider, linked)?;
             Ok(Redirect::to(METHODS_PATH).into_response())
         }
-        Arrived::Sudo => Ok(user_auth::redirect_back(session).into_response()),
+        Arrived::Sudo => Ok(user_auth::redirect_back(session, user_auth::AFTER_LOGIN_PATH).into_response()),
         Arrived::SudoRefused => {
             session.put_flash(Flash::Error, t!("That isn't an account that you have linked. Try again."))?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
+        }
+        Arrived::RegistrationClosed => {
+            let provider = accounts.provider_label(provider);
+            let what = t!(
+                "No account here is linked to this {provider} account, and registration is closed. If you have an account, log in another way, then link it in your settings.",
+                provider
+            );
+            Ok(problem_page(session, scope, what))
         }
         Arrived::Inactive => Ok(problem_page(session, scope, t!("This account can't be used.").to_owned())),
     }
@@ -229,7 +237,7 @@ pub async fn new(
     session: CookieSession,
     scope: Option<Scope<User>>,
 ) -> Result<Response> {
-    match pending_page(&accounts, &session, scope.as_ref(), None, Problems::default()).await? {
+    match pending_page(&accounts, &session, scope.as_ref(), None, FieldErrors::default()).await? {
         Some(page) => {
             // The login leads to the page that links it.
             if let Some(path) = ReturnTo::parse(LINK_PATH) {
@@ -256,6 +264,7 @@ pub async fn register(
                 None => Ok(Redirect::to(user_auth::LOGIN_PATH).into_response()),
             }
         }
+        Err(Refusal::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
         Err(Refusal::Link) => {
             session.put_flash(Flash::Error, t!("This login has expired. Start again."))?;
             Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
@@ -269,10 +278,13 @@ async fn pending_page(
     session: &CookieSession,
     scope: Option<&Scope<User>>,
     entered: Option<String>,
-    problems: Problems,
+    problems: FieldErrors,
 ) -> Result<Option<Page<PendingPage>>> {
     let Some(pending) = accounts.sigra().identities().pending(session).await? else { return Ok(None) };
     let identity = pending.identity;
+    if !identity.email_proven && !accounts.policy().registration_open {
+        return Ok(None);
+    }
     let layout = Layout::new(t!("Almost there"), session, scope).with_problems(!problems.is_empty());
     Ok(Some(Page(PendingPage {
         layout,

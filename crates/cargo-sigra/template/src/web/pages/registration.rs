@@ -1,7 +1,10 @@
 //! Registration.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use sigra::{CookieSession, Scope};
 
 use super::{
@@ -12,11 +15,12 @@ use super::{
 use super::oauth::{self, ProviderButton};
 // </oauth>
 use crate::{
-    accounts::{Accounts, Problems, Refusal, User},
+    accounts::{Accounts, FieldErrors, Refusal, User},
     web::{
         error::Result,
         forms::Registration,
         layout::{Layout, Page},
+        user_auth,
     },
 };
 
@@ -25,24 +29,25 @@ use crate::{
 struct RegisterPage {
     layout: Layout,
     email: String,
-    problems: Problems,
+    problems: FieldErrors,
     // <oauth>
     providers: Vec<ProviderButton>,
     // </oauth>
 }
 
 pub async fn new(
-    // <oauth>
     State(accounts): State<Accounts>,
-    // </oauth>
     session: CookieSession,
     scope: Option<Scope<User>>,
-) -> Page<impl Template> {
-    let page = page(&session, scope.as_ref(), String::new(), Problems::default());
+) -> Result<Response> {
+    if !accounts.policy().registration_open {
+        return Ok(user_auth::refuse_registration(&session)?.into_response());
+    }
+    let page = page(&session, scope.as_ref(), String::new(), FieldErrors::default());
     // <oauth>
     let page = with_providers(page, &accounts);
     // </oauth>
-    Page(page)
+    Ok(Page(page).into_response())
 }
 
 /// Responds in the same way for a taken email address, unless `REVEAL_TAKEN_ADDRESSES` is set.
@@ -61,11 +66,12 @@ pub async fn create(
             // </oauth>
             Ok(Page(page).refused())
         }
+        Err(Refusal::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> RegisterPage {
+fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: FieldErrors) -> RegisterPage {
     let layout = Layout::new(t!("Register"), session, scope).at("/users/register").with_problems(!problems.is_empty());
     RegisterPage {
         layout,

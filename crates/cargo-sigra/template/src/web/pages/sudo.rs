@@ -128,7 +128,7 @@ pub async fn create(
     Form(form): Form<Reauthentication>,
 ) -> Result<Response> {
     match accounts.confirm_sudo(&session, &scope, form.proof()).await {
-        Ok(Checked::Valid(())) => Ok(user_auth::redirect_back(&session).into_response()),
+        Ok(Checked::Valid(())) => Ok(user_auth::redirect_back(&session, user_auth::AFTER_LOGIN_PATH).into_response()),
         Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, form.problem())?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())

@@ -11,6 +11,9 @@ use my_app::{
     database,
     web::{self, AppState},
 };
+// <pages>
+use my_app::web::user_auth::AFTER_LOGIN_PATH;
+// </pages>
 use sigra::{
     Client, Clock, Config, Password, RememberMe, Scope, SessionToken, Sigra,
     config::Argon2Params,
@@ -136,11 +139,13 @@ impl Host {
         self.accounts.get_user_by_email(&user.email).await.expect("a result").expect("the user exists")
     }
 
+    // <pages>
     /// Returns whether these credentials can log in.
     pub async fn can_log_in(&self, email: &str, password: &str) -> bool {
         let response = self.client().post("/users/log-in", &login_form(email, password)).await;
-        response.location() == Some("/")
+        response.location() == Some(AFTER_LOGIN_PATH)
     }
+    // </pages>
 
     /// Opens a session that no browser has, and returns its token.
     pub async fn open_session(&self, user: &User) -> SessionToken {
