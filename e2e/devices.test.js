@@ -73,6 +73,26 @@ suite("the devices page", (world) => {
       }
       for (const name of await cookieNames(there.context())) assert.ok(name.startsWith(`${SESSION_COOKIE}.`), name);
     });
+
+    it("keeps the keyboard in the dialog that asks, and then returns it to the button", async () => {
+      const page = await world.browser(mode);
+      await logInUnseen(page);
+      await page.goto("/users/sessions");
+      const focused = () => page.evaluate(() => document.activeElement.textContent.trim());
+      await page.getByRole("button", { name: "Log out everywhere…" }).press("Enter");
+      const order = [];
+      for (let at = 0; at < 6; at += 1) {
+        if (!(await page.evaluate(() => document.activeElement === document.body))) order.push(await focused());
+        await page.keyboard.press("Tab");
+      }
+      assert.deepEqual(order.slice(0, 2), ["Cancel", "Log out everywhere"]);
+      // Without a script, it is a popover.
+      if (mode.javaScriptEnabled) assert.equal(order[2], "Cancel");
+      await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).press("Escape");
+      assert.equal(await focused(), "Log out everywhere…");
+      assert.equal(await page.getByRole("dialog").count(), 0);
+      await press(page, "Log out", page.locator(".device.current"));
+    });
   });
 });
 

@@ -1,4 +1,5 @@
-// What pages can only do with a script: they show passwords and local times, copy texts, and print.
+// What pages can only do with a script: they show passwords and local times, copy texts, print, and keep the keyboard
+// in a dialog.
 
 /** The words of this script, in the language of the page. */
 const words = document.body.dataset;
@@ -45,6 +46,17 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => print());
+}
+
+/** Opens dialogs so that the keyboard can't reach the page behind them. Without a script, they are popovers. */
+for (const button of document.querySelectorAll("[popovertarget]")) {
+  const dialog = button.popoverTargetElement;
+  if (!(dialog instanceof HTMLDialogElement)) continue;
+  button.addEventListener("click", (event) => {
+    event.preventDefault();
+    if (dialog.open) dialog.close();
+    else dialog.showModal();
+  });
 }
 
 /** Shows times in the time zone of the user. Without a script, they are in UTC. */
