@@ -98,8 +98,9 @@ mod tests {
     fn a_field_has_the_same_name_as_in_json() {
         assert_eq!(read(b"user[email]=a%20b&user%5Bcode%5D=1&_key=2").ok(), sent("a b", Some("1"), Some("2")));
         for bad in [&b""[..], b"user[email][]=a", b"email=a", b"other[email]=a", b"user[email"] {
-            assert_eq!(reason_of::<Sent>(bad).as_deref(), Some("missing field `email`"));
+            assert!(read::<Sent>(bad).is_err());
         }
+        assert_eq!(reason_of::<Sent>(b"other[email]=a").as_deref(), Some("missing field `email`"));
     }
 
     fn reason_of<T: DeserializeOwned>(sent: &[u8]) -> Option<String> {
