@@ -267,7 +267,7 @@ impl<U: AuthUser> Mfa<'_, U> {
             sigra.end_sessions(&pending);
             sigra.sessions().announce_change(&user);
         });
-        self.sigra.renew_session_with(tx, session, scope, proof).await
+        self.sigra.renew_session_with(tx, session, scope, proof).await.map(drop)
     }
 
     /// Finishes adding a factor, with what only the first one causes.

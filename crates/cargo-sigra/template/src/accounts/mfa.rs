@@ -2,7 +2,7 @@
 //! the user about every change.
 
 use sigra::{
-    Checked, Client, CookieSession, LoginMethod, Sudo,
+    Checked, Client, CookieSession, LoginMethod, SessionRow, Sudo,
     mfa::{BackupCodes, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
@@ -30,9 +30,9 @@ impl Accounts {
     ) -> Result<Checked<Welcome>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_canceled) = (challenge.user(), false);
-        let also = async |tx: &mut Transaction, factor: Factor| {
+        let also = async |tx: &mut Transaction, opened: &SessionRow, factor: Factor| {
             self.notify_of_backup_code(tx, user, factor).await?;
-            deletion_canceled = self.complete_log_in(tx, session, user, challenge.method()).await?;
+            deletion_canceled = self.complete_log_in(tx, session, user, opened).await?;
             Ok(())
         };
         let completed = self.sigra.mfa().complete_with(session, challenge, answer, trust_browser, also).await;
