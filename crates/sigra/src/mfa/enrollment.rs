@@ -163,7 +163,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let (scope, user) = (sudo.scope(), sudo.user().id());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;
@@ -209,7 +209,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<Option<BackupCodes>, Error> {
-        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let (scope, user) = (sudo.scope(), sudo.user().id());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_scope(tx, scope).await?;

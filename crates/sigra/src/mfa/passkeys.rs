@@ -433,7 +433,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         id: Uuid,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let (scope, user, mfa) = (&sudo.0, sudo.0.user().id(), self.sigra.mfa());
+        let (scope, user, mfa) = (sudo.scope(), sudo.user().id(), self.sigra.mfa());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;

@@ -31,6 +31,9 @@ use crate::{browser::return_to::MAX_LEN, model::authorization_server::AUTHORIZE_
 
 /// Why a handler that takes a [`Scope`](crate::scope::Scope) wasn't called.
 ///
+/// Extracting it also leaves the message of the login page and the path to return to. To ask without that, take an
+/// `Option<Scope>`, not a `Result`.
+///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
 /// use sigra::scope::ScopeRejection;
@@ -166,6 +169,9 @@ impl IntoResponse for ScopeRejection {
 }
 
 /// Why a handler that takes [`Sudo`](crate::scope::Sudo) wasn't called.
+///
+/// Extracting it also leaves the message of the sudo page and the path to return to. To ask without that, take an
+/// `Option<Sudo>`, not a `Result`.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};

@@ -247,6 +247,7 @@ impl TestHost for Host {
             .route("/me", get(me).post(me).delete(me))
             .route("/maybe", get(maybe))
             .route("/sudo", get(sudo).post(sudo))
+            .route("/maybe-sudo", get(maybe_sudo))
             .route("/confirm", post(confirm))
             .route("/renew", post(renew))
             .route("/confirm-and-renew", post(confirm_and_renew))
@@ -381,6 +382,10 @@ async fn maybe(scope: Option<Scope<User>>) -> String {
 
 async fn sudo(Sudo(scope): Sudo<User>) -> String {
     scope.user().email.clone()
+}
+
+async fn maybe_sudo(sudo: Option<Sudo<User>>) -> String {
+    sudo.map_or_else(|| "no".to_owned(), |sudo| sudo.user().email.clone())
 }
 
 async fn confirm(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<StatusCode> {

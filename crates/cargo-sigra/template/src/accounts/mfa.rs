@@ -64,7 +64,7 @@ impl Accounts {
 
     /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let mail = self.notifier.second_factor_removed(user, FactorKind::App);
         let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
         self.limit_changes(FACTORS, user).await?;
@@ -77,7 +77,7 @@ impl Accounts {
         session: &CookieSession,
         sudo: &Sudo<User>,
     ) -> Result<Option<BackupCodes>, sigra::Error> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let mail = self.notifier.backup_codes_regenerated(user);
         let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
         self.limit_changes(FACTORS, user).await?;
@@ -110,7 +110,7 @@ impl Accounts {
         sudo: &Sudo<User>,
         id: Uuid,
     ) -> Result<bool, sigra::Error> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let mail = self.notifier.second_factor_removed(user, FactorKind::Passkey);
         let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
         self.limit_changes(FACTORS, user).await?;
