@@ -56,7 +56,7 @@ fn config(url: &str) -> sigra::Result<Config> {
         .registered_client_resources([&mcp])
         .registered_client_permissions([ReadProjects::NAME]);
     // Store the secret in your own application: with a new one, every restart logs everyone out.
-    let config = Config::new("example", SecretKeyBase::generate()?).login_page("/log-in", || "Log in first.");
+    let config = Config::new("example", SecretKeyBase::generate()?).login_page("/log-in", "Log in first.");
     // To give a program access takes a recent login.
     let config = config.sudo_page("/log-in", "Log in again.");
     Ok(config.permissions(PermissionList::new().with::<ReadProjects>()).oauth_server(server))

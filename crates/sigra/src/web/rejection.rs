@@ -211,9 +211,9 @@ impl SudoRejection {
             return Self::Stale;
         }
         if audience.is_navigation(&parts.method) {
-            remember_where(parts, (pages.sudo.message)());
+            remember_where(parts, &pages.sudo.message.text());
         } else {
-            remember(parts, page_of_form(parts), (pages.sudo_form_message)());
+            remember(parts, page_of_form(parts), &pages.sudo_form_message.text());
         }
         Self::Confirm(pages.sudo.path.clone().into_owned())
     }
@@ -250,7 +250,7 @@ fn lead(parts: &Parts, page: &Page) -> Option<String> {
     if !ClientKind::of(&parts.headers).is_navigation(&parts.method) {
         return None;
     }
-    remember_where(parts, (page.message)());
+    remember_where(parts, &page.message.text());
     Some(page.path.clone().into_owned())
 }
 

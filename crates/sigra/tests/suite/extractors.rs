@@ -83,7 +83,7 @@ async fn redirects_depend_on_the_accept_header_and_then_the_fetch_mode() {
 
 #[tokio::test]
 async fn a_user_without_a_recent_login_is_redirected_to_the_sudo_page() {
-    let host = Host::with(|config| config.sudo_page("/confirm-it-is-you", || "Please confirm.")).await;
+    let host = Host::with(|config| config.sudo_page("/confirm-it-is-you", || "Please confirm.".to_owned())).await;
     let (_, browser) = host.logged_in(false).await;
     host.clock().advance(DAY);
     assert_redirected_to(&browser.get("/sudo?delete=yes").await, "/confirm-it-is-you");

@@ -161,7 +161,7 @@ impl Host {
     ) -> Self {
         let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
         let config = config
-            .mfa_challenge_page("/mfa-challenge", || "Second factor, please.")
+            .mfa_challenge_page("/mfa-challenge", "Second factor, please.")
             .mfa_enrollment_page("/mfa", || "Set up a second factor, please.")
             .relying_party(RelyingParty::new("localhost", "https://localhost"));
         let sigra = Sigra::new(configure(config), pool.clone()).expect("valid settings");
