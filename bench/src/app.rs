@@ -170,8 +170,7 @@ async fn create_token<U: Account>(
     session: CookieSession,
     sudo: Sudo<U>,
 ) -> Result<String, StatusCode> {
-    let permissions = Permissions::of([ReadMe::NAME]).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let new = NewApiToken::new("Benchmark", permissions, Expiry::Never);
+    let new = NewApiToken::new("Benchmark", Permissions::default().with::<ReadMe>(), Expiry::Never);
     let created = sigra.api_tokens().create(&sudo, &new, &session.client()).await.map_err(status_of)?;
     Ok(created.secret.as_str().to_owned())
 }

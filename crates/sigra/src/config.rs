@@ -20,7 +20,7 @@ use self::live_connections::LiveSettings;
 use self::{
     links::LinkLifetimes,
     login_methods::LoginMethods,
-    pages::{Page, Pages},
+    pages::{Message, Page, Pages},
     passwords::PasswordSettings,
     requests::RequestSettings,
     second_factors::SecondFactors,
@@ -47,6 +47,7 @@ pub use ipnet::IpNet;
 
 pub use cookie::SameSite;
 
+pub use self::pages::PageMessage;
 pub use crate::{
     base::config_error::ConfigError, browser::cookie_options::CookieOptions, password::params::Argon2Params,
 };
@@ -346,15 +347,15 @@ impl Config {
 impl Config {
     /// Sets the login page (default: `/users/log-in`), and the flash message for visitors who are redirected to it.
     ///
-    /// The message is a function that is called within the request, so that it can be in the language of the visitor.
+    /// The message can be a function, which is called within the request: then it can be in the language of the visitor.
     ///
     /// ```
     /// # fn configure(config: sigra::Config) -> sigra::Config {
-    /// config.login_page("/log-in", || "Log in to continue.")
+    /// config.login_page("/log-in", "Log in to continue.")
     /// # }
     /// ```
     #[must_use]
-    pub fn login_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn login_page(mut self, path: impl Into<Cow<'static, str>>, message: impl PageMessage) -> Self {
         self.pages.login = Page::new(path, message);
         self
     }
@@ -362,7 +363,7 @@ impl Config {
     /// Sets the page where users reauthenticate (default: `/users/sudo`), and the flash message for users who are
     /// redirected to it because their authentication is no longer recent.
     #[must_use]
-    pub fn sudo_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn sudo_page(mut self, path: impl Into<Cow<'static, str>>, message: impl PageMessage) -> Self {
         self.pages.sudo = Page::new(path, message);
         self
     }
@@ -370,15 +371,15 @@ impl Config {
     /// Sets the flash message for a user who submitted a form after sudo mode had expired. Once they have
     /// reauthenticated, they return to [the form's page](crate::scope::FormPage).
     #[must_use]
-    pub fn sudo_form_message(mut self, message: fn() -> &'static str) -> Self {
-        self.pages.sudo_form_message = message;
+    pub fn sudo_form_message(mut self, message: impl PageMessage) -> Self {
+        self.pages.sudo_form_message = Message::of(message);
         self
     }
 
     /// Sets the page that asks for a pending second factor (default: `/users/mfa-challenge`), and the flash message
     /// that it shows.
     #[must_use]
-    pub fn mfa_challenge_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn mfa_challenge_page(mut self, path: impl Into<Cow<'static, str>>, message: impl PageMessage) -> Self {
         self.pages.mfa_challenge = Page::new(path, message);
         self
     }
@@ -386,7 +387,7 @@ impl Config {
     /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
     /// `/users/settings/mfa`), and the flash message that it shows.
     #[must_use]
-    pub fn mfa_enrollment_page(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
+    pub fn mfa_enrollment_page(mut self, path: impl Into<Cow<'static, str>>, message: impl PageMessage) -> Self {
         self.pages.mfa_enrollment = Page::new(path, message);
         self
     }

@@ -106,9 +106,16 @@ async fn log_in(
     let id = user.as_ref().map(|user| user.id);
     let check = sigra.verify_password(user.as_ref(), &form.password);
     let user = match (sigra.limits().attempt_log_in(&session, &form.email, id.as_ref(), check).await?, user) {
-        (Verification::Invalid, _) | (_, None) => return Ok(Redirect::to("/users/log-in")),
-        (_, Some(user)) => user,
+        (Verification::Valid, user) => user,
+        (Verification::Outdated(new), Some(user)) => {
+            // Unless the password was changed in the meantime.
+            let update = "UPDATE users SET hashed_password = $1 WHERE id = $2 AND hashed_password = $3 RETURNING *";
+            let update = sqlx::query_as(update).bind(new).bind(user.id).bind(user.hashed_password);
+            update.fetch_optional(sigra.pool()).await?
+        }
+        _ => None,
     };
+    let Some(user) = user else { return Ok(Redirect::to("/users/log-in")) };
     sigra.limits().forget_logins(&session, &form.email, &user.id).await?;
     Ok(match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
         LoginOutcome::Complete => Redirect::to("/"),

@@ -52,9 +52,16 @@ async fn log_in(
     let id = user.as_ref().map(|user| user.id);
     let check = sigra.verify_password(user.as_ref(), &form.password);
     let user = match (sigra.limits().attempt_log_in(&session, &form.email, id.as_ref(), check).await?, user) {
-        (Verification::Invalid, _) | (_, None) => return Ok(Redirect::to("/users/log-in")),
-        (_, Some(user)) => user,
+        (Verification::Valid, user) => user,
+        (Verification::Outdated(new), Some(user)) => {
+            // Unless the password was changed in the meantime.
+            let update = "UPDATE users SET hashed_password = $1 WHERE id = $2 AND hashed_password = $3 RETURNING *";
+            let update = sqlx::query_as(update).bind(new).bind(user.id).bind(user.hashed_password);
+            update.fetch_optional(sigra.pool()).await?
+        }
+        _ => None,
     };
+    let Some(user) = user else { return Ok(Redirect::to("/users/log-in")) };
     sigra.limits().forget_logins(&session, &form.email, &user.id).await?;
     Ok(match sigra.log_in(&session, &user, LoginMethod::Password, RememberMe::No).await? {
         LoginOutcome::Complete => Redirect::to("/dashboard"),
@@ -113,7 +120,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(test)]
 mod tests {
-    use sigra::testing::{TestClient, assert_redirected_to, assert_status};
+    use std::time::Duration;
+
+    use sigra::{
+        config::Argon2Params,
+        password::Passwords,
+        testing::{TestClient, assert_redirected_to, assert_status},
+    };
 
     use super::*;
 
@@ -133,6 +146,26 @@ mod tests {
 
         browser.post("/users/log-out", &[]).await;
         assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+    }
+
+    #[tokio::test]
+    async fn a_login_replaces_an_outdated_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let sigra = database(folder.path().join("example.db").to_str().unwrap()).await.unwrap();
+        let old = Passwords::new(Argon2Params::new(8, 1, 1), 1, Duration::from_secs(5)).unwrap();
+        let old = old.hash(&Password::new("correct horse battery staple")).await.unwrap();
+        sqlx::query("UPDATE users SET hashed_password = $1").bind(&old).execute(sigra.pool()).await.unwrap();
+
+        let browser = TestClient::new(app(sigra.clone()));
+        let form = |password| [("email", "ada@example.com"), ("password", password)];
+        for (password, leads_to, is_replaced) in
+            [("wrong", "/users/log-in", false), ("correct horse battery staple", "/dashboard", true)]
+        {
+            assert_redirected_to(&browser.post("/users/log-in", &form(password)).await, leads_to);
+            let user: User = sqlx::query_as("SELECT * FROM users").fetch_one(sigra.pool()).await.unwrap();
+            assert_eq!(user.hashed_password.as_ref() != Some(&old), is_replaced, "{password}");
+        }
+        assert_status(&browser.get("/dashboard").await, 200);
     }
 
     #[tokio::test]

@@ -56,9 +56,9 @@ fn config(url: &str) -> sigra::Result<Config> {
         .registered_client_resources([&mcp])
         .registered_client_permissions([ReadProjects::NAME]);
     // Store the secret in your own application: with a new one, every restart logs everyone out.
-    let config = Config::new("example", SecretKeyBase::generate()?).login_page("/log-in", || "Log in first.");
+    let config = Config::new("example", SecretKeyBase::generate()?).login_page("/log-in", "Log in first.");
     // To give a program access takes a recent login.
-    let config = config.sudo_page("/log-in", || "Log in again.");
+    let config = config.sudo_page("/log-in", "Log in again.");
     Ok(config.permissions(PermissionList::new().with::<ReadProjects>()).oauth_server(server))
 }
 
@@ -79,9 +79,16 @@ async fn log_in(
     let id = user.as_ref().map(|user| user.id);
     let check = sigra.verify_password(user.as_ref(), &form.password);
     let user = match (sigra.limits().attempt_log_in(&session, &form.email, id.as_ref(), check).await?, user) {
-        (Verification::Invalid, _) | (_, None) => return Ok(Redirect::to("/log-in")),
-        (_, Some(user)) => user,
+        (Verification::Valid, user) => user,
+        (Verification::Outdated(new), Some(user)) => {
+            // Unless the password was changed in the meantime.
+            let update = "UPDATE users SET hashed_password = $1 WHERE id = $2 AND hashed_password = $3 RETURNING *";
+            let update = sqlx::query_as(update).bind(new).bind(user.id).bind(user.hashed_password);
+            update.fetch_optional(sigra.pool()).await?
+        }
+        _ => None,
     };
+    let Some(user) = user else { return Ok(Redirect::to("/log-in")) };
     sigra.limits().forget_logins(&session, &form.email, &user.id).await?;
     // The page that asks for access, which required the login.
     let next = session.take_return_to();

@@ -1,7 +1,7 @@
 //! Error responses: plain text, which a host's layer replaces with a page for people and with
 //! `application/problem+json` (RFC 9457) for programs.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -55,6 +55,7 @@ pub(crate) mod code {
 pub struct Problem {
     status: StatusCode,
     code: Option<&'static str>,
+    detail: Option<&'static str>,
     retry_after: Option<Duration>,
 }
 
@@ -62,25 +63,47 @@ impl Problem {
     /// Creates a problem with a status, without a code.
     #[must_use]
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, code: None, retry_after: None }
+        Self { status, code: None, detail: None, retry_after: None }
     }
 
     /// Creates a 503 with `Retry-After` (RFC 9110 section 10.2.3), rounded up to whole seconds.
     #[must_use]
     pub const fn unavailable(retry_after: Duration) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: None, retry_after: Some(retry_after) }
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE) }
     }
 
     /// Creates a 429 with `Retry-After` (RFC 6585 section 4), rounded up to whole seconds, and the code `rate_limited`.
     #[must_use]
     pub const fn too_many_requests(retry_after: Duration) -> Self {
-        Self { status: StatusCode::TOO_MANY_REQUESTS, code: Some(code::RATE_LIMITED), retry_after: Some(retry_after) }
+        let limited = Self::new(StatusCode::TOO_MANY_REQUESTS).code(code::RATE_LIMITED);
+        Self { retry_after: Some(retry_after), ..limited }
     }
 
     /// Sets the code for programs, such as `sudo_required`.
     #[must_use]
     pub const fn code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
+        self
+    }
+
+    /// Sets what happened or what the client can do, in a sentence or two for the client to read (RFC 9457 section 3.1.4).
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use sigra::Problem;
+    ///
+    /// const QUOTA: Problem =
+    ///     Problem::new(StatusCode::CONFLICT).code("quota_exceeded").detail("Your plan allows three projects.");
+    ///
+    /// async fn create_project() -> Result<(), Problem> {
+    ///     Err(QUOTA)
+    /// }
+    ///
+    /// assert!(QUOTA.to_json().contains(r#""detail":"Your plan allows three projects.""#));
+    /// ```
+    #[must_use]
+    pub const fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
         self
     }
 
@@ -96,17 +119,31 @@ impl Problem {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
-    /// Returns what the client can do, in a sentence or two. `None` unless the status is 429.
+    /// Returns the sentence that was [set](Self::detail).
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use sigra::Problem;
+    ///
+    /// let problem = Problem::new(StatusCode::CONFLICT).detail("Your plan allows three projects.");
+    /// assert_eq!(problem.detail_text(), Some("Your plan allows three projects."));
+    /// ```
+    #[must_use]
+    pub const fn detail_text(&self) -> Option<&'static str> {
+        self.detail
+    }
+
+    /// Returns when the client can try again, in a sentence or two. `None` unless the status is 429.
     ///
     /// ```
     /// use std::time::Duration;
     /// use sigra::Problem;
     ///
     /// let problem = Problem::too_many_requests(Duration::from_millis(11_500));
-    /// assert_eq!(problem.detail().as_deref(), Some("Too many attempts. Try again in 12 seconds."));
+    /// assert_eq!(problem.retry_advice().as_deref(), Some("Too many attempts. Try again in 12 seconds."));
     /// ```
     #[must_use]
-    pub fn detail(&self) -> Option<String> {
+    pub fn retry_advice(&self) -> Option<String> {
         let wait = self.retry_after.filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)?;
         Some(format!("Too many attempts. Try again in {}.", in_words(wait)))
     }
@@ -126,7 +163,8 @@ impl Problem {
         self.retry_after.map(|wait| Duration::from_secs(wait.as_millis().div_ceil(1000) as u64))
     }
 
-    /// Returns the problem as JSON.
+    /// Returns the problem as JSON. Its `detail` is the one that was [set](Self::detail), or else the
+    /// [retry advice](Self::retry_advice).
     ///
     /// ```
     /// use axum::http::StatusCode;
@@ -137,7 +175,8 @@ impl Problem {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        self.to_json_with(self.title(), self.detail().as_deref())
+        let detail = self.detail.map(Cow::Borrowed).or_else(|| self.retry_advice().map(Cow::Owned));
+        self.to_json_with(self.title(), detail.as_deref())
     }
 
     /// Returns the problem as JSON, with another title and detail: in the client's language, as RFC 9457 section 3.1.3
@@ -193,7 +232,7 @@ fn in_words(wait: Duration) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.title()).into_response();
+        let mut response = (self.status, self.detail.unwrap_or_else(|| self.title())).into_response();
         if let Some(retry_after) = self.retry_after_header() {
             response.headers_mut().insert(header::RETRY_AFTER, retry_after);
         }

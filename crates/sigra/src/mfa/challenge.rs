@@ -9,7 +9,7 @@ use crate::{
         checked::Checked,
         scope::{MfaChallenge, Scope},
         second_factor::{Factor, MfaCode, SecondFactor, TrustBrowser},
-        session::Proof,
+        session::{Proof, SessionRow},
         transaction::Transaction,
         user::{AuthUser, Connection},
     },
@@ -39,11 +39,33 @@ impl<U: AuthUser> Mfa<'_, U> {
         answer: SecondFactor<'_>,
         trust_browser: TrustBrowser,
     ) -> Result<Checked<Factor>, Error> {
-        self.complete_with(session, challenge, answer, trust_browser, async |_, _| Ok(())).await
+        self.complete_with(session, challenge, answer, trust_browser, async |_, _, _| Ok(())).await
     }
 
     /// Like [`complete`](Self::complete), but runs `also` in the transaction of the login, as in
     /// [`log_in_with`](crate::Sigra::log_in_with): to send an email about a used backup code, for example.
+    ///
+    /// ```
+    /// # use sigra::doctest::User;
+    /// use sigra::{
+    ///     Checked, CookieSession, Sigra,
+    ///     mfa::{Factor, MfaChallenge, SecondFactor, TrustBrowser},
+    /// };
+    ///
+    /// async fn complete(
+    ///     sigra: &Sigra<User>, session: &CookieSession, challenge: &MfaChallenge<User>, answer: SecondFactor<'_>,
+    /// ) -> sigra::Result<Checked<Factor>> {
+    ///     let user = challenge.user();
+    ///     sigra
+    ///         .mfa()
+    ///         .complete_with(session, challenge, answer, TrustBrowser::No, async |tx, opened, _factor| {
+    ///             let others = sigra.sessions().delete_all_in(tx, &user.id, Some(opened.id)).await?;
+    ///             sigra.sessions().announce_in(tx, others);
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -54,7 +76,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
         trust_browser: TrustBrowser,
-        also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &SessionRow, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         self.present(session, &challenge.0, answer, telemetry::LOGIN_SUCCESS, trust_browser, also).await
     }
@@ -86,6 +108,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         answer: SecondFactor<'_>,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
+        let also = async |tx: &mut Transaction<U>, _: &SessionRow, factor| also(tx, factor).await;
         self.present(session, scope, answer, telemetry::REAUTHENTICATION_SUCCESS, TrustBrowser::No, also).await
     }
 
@@ -97,7 +120,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         answer: SecondFactor<'_>,
         event: &'static str,
         trust_browser: TrustBrowser,
-        also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &SessionRow, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
         let user = scope.user().id();
@@ -108,10 +131,11 @@ impl<U: AuthUser> Mfa<'_, U> {
             }
             let audit = audit::own_event(event, &user, &session.client());
             self.sigra.audit().record_in(tx, &audit.with(serde_json::json!({ "second_factor": factor.name() }))).await?;
-            self.sigra.renew_session_with(tx, session, scope, Some(Proof::SecondFactor(factor.kind()))).await?;
+            let proof = Some(Proof::SecondFactor(factor.kind()));
+            let row = self.sigra.renew_session_with(tx, session, scope, proof).await?;
             self.sigra.remember_browser_with(tx, session, &user, Some(self.sigra.now())).await?;
             if let Some(also) = also.take() {
-                also(tx, factor).await?;
+                also(tx, &row, factor).await?;
             }
             Ok(Some(factor))
         })?;

@@ -164,7 +164,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let (scope, user) = (sudo.scope(), sudo.user().id());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;
@@ -210,7 +210,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<Option<BackupCodes>, Error> {
-        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let (scope, user) = (sudo.scope(), sudo.user().id());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_scope(tx, scope).await?;
@@ -268,7 +268,7 @@ impl<U: AuthUser> Mfa<'_, U> {
             sigra.end_sessions(&pending);
             sigra.sessions().announce_change(&user);
         });
-        self.sigra.renew_session_with(tx, session, scope, proof).await
+        self.sigra.renew_session_with(tx, session, scope, proof).await.map(drop)
     }
 
     /// Finishes adding a factor, with what only the first one causes.

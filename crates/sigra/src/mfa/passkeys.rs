@@ -22,7 +22,7 @@ use crate::{
         log_in::{LoginMethod, LoginOutcome, RememberMe},
         scope::{MfaChallenge, MfaEnrollment, Scope, Sudo},
         second_factor::{CEREMONY_TTL, FactorKind, Passkey, SecondFactors},
-        session::Proof,
+        session::{Proof, SessionRow},
         transaction::Transaction,
         user::{AuthUser, Connection},
         window::Window,
@@ -273,7 +273,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         log_in: &PasskeyLogin<U>,
         remember_me: RememberMe,
     ) -> Result<LoginOutcome, Error> {
-        self.log_in_with(session, log_in, remember_me, async |_| Ok(())).await
+        self.log_in_with(session, log_in, remember_me, async |_, _| Ok(())).await
     }
 
     /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login, as in
@@ -287,7 +287,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         session: &CookieSession,
         log_in: &PasskeyLogin<U>,
         remember_me: RememberMe,
-        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &SessionRow) -> Result<(), Error>,
     ) -> Result<LoginOutcome, Error> {
         let (user, mut also) = (&log_in.user, Some(also));
         transact!(self.sigra, if also.is_some(), tx => {
@@ -433,7 +433,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         id: Uuid,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let (scope, user, mfa) = (&sudo.0, sudo.0.user().id(), self.sigra.mfa());
+        let (scope, user, mfa) = (sudo.scope(), sudo.user().id(), self.sigra.mfa());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;

@@ -111,7 +111,29 @@ require_all!(A, B, C, D);
 pub struct Permissions(Box<str>);
 
 impl Permissions {
-    /// Creates a set of the names.
+    /// Adds a permission by its type, so that a misspelled one doesn't compile. Neither does a type whose
+    /// [name](Permission::NAME) is none.
+    ///
+    /// ```
+    /// # use sigra::{Permission, bearer::Permissions};
+    /// # struct ReadProjects;
+    /// # impl Permission for ReadProjects {
+    /// #     const NAME: &'static str = "projects:read"; const DESCRIPTION: &'static str = "See your projects";
+    /// # }
+    /// # struct WriteProjects;
+    /// # impl Permission for WriteProjects {
+    /// #     const NAME: &'static str = "projects:write"; const DESCRIPTION: &'static str = "Change your projects";
+    /// # }
+    /// let permissions = Permissions::default().with::<ReadProjects>().with::<WriteProjects>();
+    /// assert_eq!(permissions.to_string(), "projects:read projects:write");
+    /// ```
+    #[must_use]
+    pub fn with<P: Permission>(self) -> Self {
+        const { assert!(is_name(P::NAME), "`Permission::NAME` must be visible ASCII characters except `\"` and `\\`") };
+        Self::joined(self.iter().chain([P::NAME]).collect())
+    }
+
+    /// Creates a set of names that were chosen in a form, for example. For types, use [`with`](Self::with).
     ///
     /// # Errors
     ///
@@ -254,8 +276,12 @@ impl PermissionList {
 }
 
 /// Returns whether a name is a `scope-token` (RFC 6749 section 3.3).
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+const fn is_name(name: &str) -> bool {
+    let mut rest = name.as_bytes();
+    while let [0x21 | 0x23..=0x5b | 0x5d..=0x7e, after @ ..] = rest {
+        rest = after;
+    }
+    rest.is_empty() && !name.is_empty()
 }
 
 #[cfg(test)]
@@ -304,6 +330,13 @@ mod tests {
         assert!(!<(Read, Write)>::are_in(&read) && <(Read, Write)>::are_in(&both));
         assert_eq!(both.to_string(), <(Read, Write)>::names().join(" "));
         assert!(read.is_subset_of(&both) && !both.is_subset_of(&read));
+    }
+
+    #[test]
+    fn permissions_are_added_by_their_types() {
+        let both = Permissions::default().with::<Write>().with::<Read>().with::<Read>();
+        assert_eq!(both, Permissions::of([Read::NAME, Write::NAME]).expect("names"));
+        assert_eq!(Permissions::default().with::<Read>().to_string(), "projects:read");
     }
 
     #[test]

@@ -112,19 +112,40 @@ pub struct Found<U: AuthUser> {
 
 /// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), with their second factor if they have one.
 ///
-/// OWASP ASVS 7.5.1 requires that before a sensitive change. Other users are redirected to the sudo page.
+/// OWASP ASVS 7.5.1 requires that before a sensitive change. Other users are redirected to the sudo page. As
+/// `Option<Sudo<User>>`, it is `None` for them and for visitors, without a redirect and without a message.
 ///
 /// ```
 /// # use sigra::doctest::User;
-/// use sigra::Sudo;
+/// use sigra::{Scope, Sudo};
 ///
-/// async fn delete_account(Sudo(scope): Sudo<User>) -> String {
-///     format!("Deleted {}", scope.user().id)
+/// async fn delete_account(sudo: Sudo<User>) -> String {
+///     format!("Deleted {}", sudo.user().id)
+/// }
+///
+/// async fn settings(_: Scope<User>, sudo: Option<Sudo<User>>) -> &'static str {
+///     if sudo.is_some() { "Delete your account" } else { "Confirm it's you to delete your account" }
 /// }
 /// ```
+///
+/// It proves this only as an argument of a handler. If you construct one, nothing checks when the user authenticated.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
 pub struct Sudo<U: AuthUser>(pub Scope<U>);
+
+impl<U: AuthUser> Sudo<U> {
+    /// Returns the user.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        self.0.user()
+    }
+
+    /// Returns the user and their session.
+    #[must_use]
+    pub fn scope(&self) -> &Scope<U> {
+        &self.0
+    }
+}
 
 /// Like [`Sudo`], but the session must also be bound to a device, and the request must have a valid bound cookie, in
 /// every [mode](crate::config::BindingMode), and also in the first minute after the session was bound. Other requests
@@ -134,14 +155,31 @@ pub struct Sudo<U: AuthUser>(pub Scope<U>);
 /// # use sigra::doctest::User;
 /// use sigra::scope::BoundSudo;
 ///
-/// async fn pay_out(BoundSudo(scope): BoundSudo<User>) -> String {
-///     format!("Paid out by {}", scope.user().id)
+/// async fn pay_out(sudo: BoundSudo<User>) -> String {
+///     format!("Paid out by {}", sudo.user().id)
 /// }
 /// ```
+///
+/// Like [`Sudo`], it proves this only as an argument of a handler.
 #[cfg(feature = "device-bound")]
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
 pub struct BoundSudo<U: AuthUser>(pub Scope<U>);
+
+#[cfg(feature = "device-bound")]
+impl<U: AuthUser> BoundSudo<U> {
+    /// Returns the user.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        self.0.user()
+    }
+
+    /// Returns the user and their session.
+    #[must_use]
+    pub fn scope(&self) -> &Scope<U> {
+        &self.0
+    }
+}
 
 /// What a session allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -335,6 +335,20 @@ pub enum Proof {
 }
 
 impl Renewal {
+    /// Returns the row that a session becomes.
+    pub(crate) fn of(&self, session: &SessionRow) -> SessionRow {
+        SessionRow {
+            issued_at: self.now,
+            authenticated_at: self.authenticated_at().unwrap_or(session.authenticated_at),
+            authenticated_by: self.authenticated_by().or(session.authenticated_by),
+            mfa_pending: session.mfa_pending && self.mfa_verified_at().is_none(),
+            mfa_verified_at: self.mfa_verified_at().or(session.mfa_verified_at),
+            mfa_verified_by: self.mfa_verified_by().or(session.mfa_verified_by),
+            last_used_at: self.now,
+            ..session.clone()
+        }
+    }
+
     /// Returns when the user authenticated, if they did.
     pub(crate) fn authenticated_at(&self) -> Option<OffsetDateTime> {
         self.proof.is_some_and(|proof| proof != Proof::Enrollment).then_some(self.now)

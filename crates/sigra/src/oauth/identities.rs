@@ -16,7 +16,7 @@ use crate::{
         log_in::{LoginMethod, LoginOutcome, RememberMe},
         provider_secrets::tokens_context,
         scope::{Scope, Sudo},
-        session::Proof,
+        session::{Proof, SessionRow},
         transaction::Transaction,
         user::{AuthUser, Connection},
     },
@@ -228,7 +228,7 @@ impl<U: AuthUser> Identities<'_, U> {
         known: &KnownIdentity<U>,
         remember_me: RememberMe,
     ) -> Result<LoginOutcome, Error> {
-        self.log_in_with(session, known, remember_me, async |_| Ok(())).await
+        self.log_in_with(session, known, remember_me, async |_, _| Ok(())).await
     }
 
     /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login, as in
@@ -242,7 +242,7 @@ impl<U: AuthUser> Identities<'_, U> {
         session: &CookieSession,
         known: &KnownIdentity<U>,
         remember_me: RememberMe,
-        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &SessionRow) -> Result<(), Error>,
     ) -> Result<LoginOutcome, Error> {
         let (user, mut also) = (&known.user, Some(also));
         let used = IdentityRow { last_used_at: self.sigra.now(), ..known.row.clone() };

@@ -25,6 +25,29 @@ const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
 const MAX_STORED_WORK_KIB: u64 = 4 * 1024 * 1024;
 
 /// The result of verifying a password.
+///
+/// The library never writes your users table, so your login stores a new hash before it logs the user in:
+///
+/// ```
+/// # use sigra::doctest::User;
+/// use sigra::{AuthUser, Sigra, Verification};
+///
+/// /// Returns the user to log in, or `None` if the password is wrong.
+/// async fn verified(
+///     sigra: &Sigra<User>, user: Option<User>, verification: Verification,
+/// ) -> sigra::Result<Option<User>> {
+///     match (verification, user) {
+///         (Verification::Valid, user) => Ok(user),
+///         (Verification::Outdated(new), Some(user)) => {
+///             // Another request may have changed the password since, so compare the old hash.
+///             let update = "UPDATE users SET hashed_password = $1 WHERE id = $2 AND hashed_password = $3 RETURNING *";
+///             let update = sqlx::query_as(update).bind(new).bind(user.id).bind(user.hashed_password().cloned());
+///             Ok(update.fetch_optional(sigra.pool()).await?)
+///         }
+///         _ => Ok(None),
+///     }
+/// }
+/// ```
 #[must_use = "the password may be wrong: check it before you log anybody in"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
@@ -33,7 +56,9 @@ pub enum Verification {
     Invalid,
     /// The password is right.
     Valid,
-    /// The password is right, but its hash doesn't have the configured parameters. Store this hash instead.
+    /// The password is right, but its hash doesn't have the configured parameters. Store this hash, and log in the user
+    /// as the database has them afterwards: with the old hash, [`log_in`](crate::Sigra::log_in) fails with
+    /// [`Error::CredentialsChanged`].
     Outdated(HashedPassword),
 }
 

@@ -5,9 +5,10 @@
 //!
 //! With the feature `legacy-hashes`, hashes from another system are verified too: bcrypt (`$2a$`, `$2b$`, `$2y$`), and
 //! scrypt and PBKDF2 as PHC strings (`$scrypt$`, `$pbkdf2-sha256$`, `$pbkdf2-sha512$`). They count as
-//! [outdated](Verification::Outdated), so that the first login replaces them by Argon2id. Until then, a login takes the
-//! time of the old function, so an attacker who measures it learns that the email address has an account. With a bcrypt
-//! hash, a password of more than 72 bytes is refused, because bcrypt has ignored the rest: the user must set a new one.
+//! [outdated](Verification::Outdated): the first login returns an Argon2id hash, and your code stores it. Until then, a
+//! login takes the time of the old function, so an attacker who measures it learns that the email address has an
+//! account. With a bcrypt hash, a password of more than 72 bytes is refused, because bcrypt has ignored the rest: the
+//! user must set a new one.
 
 pub(crate) mod breach;
 mod common;

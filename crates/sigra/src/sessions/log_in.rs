@@ -46,12 +46,14 @@ impl<U: AuthUser> Sigra<U> {
         method: LoginMethod,
         remember_me: RememberMe,
     ) -> Result<LoginOutcome, Error> {
-        self.log_in_with(session, user, method, remember_me, async |_| Ok(())).await
+        self.log_in_with(session, user, method, remember_me, async |_, _| Ok(())).await
     }
 
-    /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login: the host's statements and
-    /// [emails](crate::mail::Mailer::send_in) are committed with it, or not at all. `also` doesn't run while the second
-    /// factor is pending; pass it to [`complete_with`](crate::mfa::Mfa::complete_with) too.
+    /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login, with the new session: the host's
+    /// statements and [emails](crate::mail::Mailer::send_in) are committed with it, or not at all. `also` doesn't run while
+    /// the second factor is pending; pass it to [`complete_with`](crate::mfa::Mfa::complete_with) too.
+    ///
+    /// This login ends the user's other sessions:
     ///
     /// ```
     /// # use sigra::doctest::User;
@@ -59,9 +61,9 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LoginOutcome> {
     ///     sigra
-    ///         .log_in_with(session, user, LoginMethod::Password, RememberMe::No, async |tx| {
-    ///             let count = sqlx::query("UPDATE users SET logins = logins + 1 WHERE id = $1").bind(user.id);
-    ///             count.execute(&mut **tx).await?;
+    ///         .log_in_with(session, user, LoginMethod::Password, RememberMe::No, async |tx, opened| {
+    ///             let others = sigra.sessions().delete_all_in(tx, &user.id, Some(opened.id)).await?;
+    ///             sigra.sessions().announce_in(tx, others);
     ///             Ok(())
     ///         })
     ///         .await
@@ -77,7 +79,7 @@ impl<U: AuthUser> Sigra<U> {
         user: &U,
         method: LoginMethod,
         remember_me: RememberMe,
-        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &SessionRow) -> Result<(), Error>,
     ) -> Result<LoginOutcome, Error> {
         let mut also = Some(also);
         transact!(self, if also.is_some(), tx => {
@@ -96,7 +98,7 @@ impl<U: AuthUser> Sigra<U> {
     /// ```
     /// # use sigra::doctest::User;
     /// use sigra::{
-    ///     Checked, CookieSession, EmailToken, LoginMethod, LoginOutcome, RememberMe, Sigra, Transaction,
+    ///     Checked, CookieSession, EmailToken, LoginMethod, LoginOutcome, RememberMe, SessionRow, Sigra, Transaction,
     ///     token::Context,
     /// };
     ///
@@ -110,7 +112,7 @@ impl<U: AuthUser> Sigra<U> {
     ///         let taken = sigra.email_tokens().take_in(tx, token, Context::Login).await?;
     ///         Ok(taken.filter(|taken| taken.to == taken.user.email).valid().map(|taken| taken.user))
     ///     };
-    ///     let also = async |_: &mut Transaction<User>| Ok(());
+    ///     let also = async |_: &mut Transaction<User>, _: &SessionRow| Ok(());
     ///     sigra.log_in_after(session, &found.user, LoginMethod::Link, RememberMe::No, take, also).await
     /// }
     /// ```
@@ -125,7 +127,7 @@ impl<U: AuthUser> Sigra<U> {
         method: LoginMethod,
         remember_me: RememberMe,
         first: impl AsyncFnOnce(&mut Transaction<U>) -> Result<Option<U>, Error>,
-        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &SessionRow) -> Result<(), Error>,
     ) -> Result<Option<LoginOutcome>, Error> {
         let mut also = Some(also);
         let mut tx = self.begin().await?;
@@ -149,7 +151,7 @@ impl<U: AuthUser> Sigra<U> {
         session: &CookieSession,
         user: &U,
         log_in: LogIn<'_>,
-        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
+        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>, &SessionRow) -> Result<(), Error>>,
     ) -> Result<LoginOutcome, Error> {
         let presented = session.presented();
         let client = session.client();
@@ -174,7 +176,7 @@ impl<U: AuthUser> Sigra<U> {
         if !row.mfa_pending
             && let Some(also) = also.take()
         {
-            also(tx).await?;
+            also(tx, &row).await?;
         }
         let outcome = if row.mfa_pending { LoginOutcome::SecondFactorPending } else { LoginOutcome::Complete };
         let (sigra, session, user) = (self.clone(), session.clone(), user.id());

@@ -53,28 +53,28 @@ impl<U: AuthUser> Sigra<U> {
         session: &CookieSession,
         scope: &Scope<U>,
     ) -> Result<(), Error> {
-        self.renew_session_with(tx, session, scope, None).await
+        self.renew_session_with(tx, session, scope, None).await.map(drop)
     }
 
-    /// Like [`renew_session_in`](Self::renew_session_in), and records what the user proved.
+    /// Like [`renew_session_in`](Self::renew_session_in), and records what the user proved. Returns the renewed session.
     pub(crate) async fn renew_session_with(
         &self,
         tx: &mut Transaction<U>,
         session: &CookieSession,
         scope: &Scope<U>,
         proof: Option<Proof>,
-    ) -> Result<(), Error> {
-        let token = self.replace_token_in(tx, session, scope, proof).await?;
-        let (sigra, session, scope) = (self.clone(), session.clone(), scope.clone());
+    ) -> Result<SessionRow, Error> {
+        let (token, row) = self.replace_token_in(tx, session, scope, proof).await?;
+        let (sigra, session, renewed) = (self.clone(), session.clone(), row.clone());
         tx.after_commit(move || {
-            sigra.renewed(&session, &scope, token);
+            sigra.renewed(&session, &renewed, token);
             // A thief who only has the cookies could cause other renewals.
             #[cfg(feature = "device-bound")]
             if proof.is_some() {
-                sigra.offer_binding(&session, &SessionRow { mfa_pending: false, ..scope.session().clone() });
+                sigra.offer_binding(&session, &renewed);
             }
         });
-        Ok(())
+        Ok(row)
     }
 
     /// Records that you verified the user's password again, and [renews](Self::renew_session) the session. A user who
@@ -92,7 +92,7 @@ impl<U: AuthUser> Sigra<U> {
                 return Err(Error::SecondFactorRequired);
             }
             self.audit().record_in(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
-            self.renew_session_with(tx, session, scope, Some(Proof::Password)).await
+            self.renew_session_with(tx, session, scope, Some(Proof::Password)).await.map(drop)
         })?;
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
@@ -101,30 +101,28 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Replaces the session's token, if the browser still holds a valid one.
+    /// Replaces the session's token, if the browser still holds a valid one. Returns the new token and the row.
     async fn replace_token_in(
         &self,
         conn: &mut Connection<U>,
         session: &CookieSession,
         scope: &Scope<U>,
         proof: Option<Proof>,
-    ) -> Result<SessionToken, Error> {
+    ) -> Result<(SessionToken, SessionRow), Error> {
         for held in session.held() {
             let token = held.successor()?;
             let renewal = Renewal { token: token.hash(), now: self.now(), proof };
             if store::sessions::replace_token::<U>(&mut *conn, scope.session().id, held.hash(), &renewal).await? {
-                return Ok(token);
+                return Ok((token, renewal.of(scope.session())));
             }
         }
         Err(Error::SessionEnded)
     }
 
     /// Gives the browser the new token of its session.
-    fn renewed(&self, session: &CookieSession, scope: &Scope<U>, token: SessionToken) {
-        // A pending second factor has been presented.
-        let row = SessionRow { mfa_pending: false, ..scope.session().clone() };
+    fn renewed(&self, session: &CookieSession, row: &SessionRow, token: SessionToken) {
         self.parts.cache.forget(&row.id);
-        session.renew(token, self.remember_for(&row), &self.parts.config.cookies.survives_renewal);
+        session.renew(token, self.remember_for(row), &self.parts.config.cookies.survives_renewal);
         tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %row.id);
     }
 

@@ -57,12 +57,21 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for Sudo<U> {
     }
 }
 
+impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for Sudo<U> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
+        let current = current_if_any::<U>(parts, "Option<Sudo>").await?;
+        Ok(current.and_then(|current| current.scope().filter(|scope| current.is_recent(scope)).cloned()).map(Self))
+    }
+}
+
 #[cfg(feature = "device-bound")]
 impl<S: Sync, U: AuthUser> FromRequestParts<S> for BoundSudo<U> {
     type Rejection = SudoRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SudoRejection> {
-        let Sudo(scope) = Sudo::<U>::from_request_parts(parts, state).await?;
+        let Sudo(scope) = <Sudo<U> as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let current = current::<U>(parts, "BoundSudo").await?;
         let session = session_of(&parts.extensions).ok_or_else(|| SessionRejection::from(MissingLayer("BoundSudo")))?;
         if current.sigra.is_device_proven(session, scope.session()) {
@@ -172,6 +181,7 @@ mod tests {
             ("Option<Scope>", optional_size::<Scope<User>>()),
             ("CookieSession", size::<CookieSession>()),
             ("Sudo", size::<Sudo<User>>()),
+            ("Option<Sudo>", optional_size::<Sudo<User>>()),
             ("MfaChallenge", size::<MfaChallenge<User>>()),
             ("MfaEnrollment", size::<MfaEnrollment<User>>()),
             #[cfg(feature = "api-tokens")]

@@ -31,6 +31,9 @@ use crate::{browser::return_to::MAX_LEN, model::authorization_server::AUTHORIZE_
 
 /// Why a handler that takes a [`Scope`](crate::scope::Scope) wasn't called.
 ///
+/// Extracting it also leaves the message of the login page and the path to return to. To ask without that, take an
+/// `Option<Scope>`, not a `Result`.
+///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
 /// use sigra::scope::ScopeRejection;
@@ -167,6 +170,9 @@ impl IntoResponse for ScopeRejection {
 
 /// Why a handler that takes [`Sudo`](crate::scope::Sudo) wasn't called.
 ///
+/// Extracting it also leaves the message of the sudo page and the path to return to. To ask without that, take an
+/// `Option<Sudo>`, not a `Result`.
+///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
 /// use sigra::scope::SudoRejection;
@@ -205,9 +211,9 @@ impl SudoRejection {
             return Self::Stale;
         }
         if audience.is_navigation(&parts.method) {
-            remember_where(parts, (pages.sudo.message)());
+            remember_where(parts, &pages.sudo.message.text());
         } else {
-            remember(parts, page_of_form(parts), (pages.sudo_form_message)());
+            remember(parts, page_of_form(parts), &pages.sudo_form_message.text());
         }
         Self::Confirm(pages.sudo.path.clone().into_owned())
     }
@@ -244,7 +250,7 @@ fn lead(parts: &Parts, page: &Page) -> Option<String> {
     if !ClientKind::of(&parts.headers).is_navigation(&parts.method) {
         return None;
     }
-    remember_where(parts, (page.message)());
+    remember_where(parts, &page.message.text());
     Some(page.path.clone().into_owned())
 }
 

@@ -83,7 +83,7 @@ async fn redirects_depend_on_the_accept_header_and_then_the_fetch_mode() {
 
 #[tokio::test]
 async fn a_user_without_a_recent_login_is_redirected_to_the_sudo_page() {
-    let host = Host::with(|config| config.sudo_page("/confirm-it-is-you", || "Please confirm.")).await;
+    let host = Host::with(|config| config.sudo_page("/confirm-it-is-you", || "Please confirm.".to_owned())).await;
     let (_, browser) = host.logged_in(false).await;
     host.clock().advance(DAY);
     assert_redirected_to(&browser.get("/sudo?delete=yes").await, "/confirm-it-is-you");
@@ -94,6 +94,23 @@ async fn a_user_without_a_recent_login_is_redirected_to_the_sudo_page() {
         "the page to return to is the one that was opened, not the form"
     );
     assert_redirected_to(&host.client().get("/sudo").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn asking_whether_sudo_mode_is_on_leaves_no_message_and_no_page_to_return_to() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    assert_eq!(browser.get("/maybe-sudo").await.text(), user.email);
+    host.clock().advance(MINUTE * 20);
+    let (_, pending) = host.mfa_pending_fixture().await;
+    for browser in [&browser, &pending, &host.client()] {
+        let response = browser.get("/maybe-sudo").await;
+        assert_eq!((response.status(), response.text()), (StatusCode::OK, "no".to_owned()));
+        assert_eq!(browser.cookie(&format!("{KEY}.return_to")), None);
+        assert_eq!(browser.get("/flash").await.text(), "");
+    }
+    browser.post("/confirm", &[]).await;
+    assert_eq!(browser.get("/maybe-sudo").await.text(), user.email);
 }
 
 /// HTTP/2 has the host in the URI, and no header `Host`.

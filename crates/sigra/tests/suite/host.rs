@@ -169,7 +169,7 @@ impl Host {
     ) -> Self {
         let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
         let config = config
-            .mfa_challenge_page("/mfa-challenge", || "Second factor, please.")
+            .mfa_challenge_page("/mfa-challenge", "Second factor, please.")
             .mfa_enrollment_page("/mfa", || "Set up a second factor, please.")
             .relying_party(RelyingParty::new("localhost", "https://localhost"));
         let sigra = Sigra::new(configure(config), pool.clone()).expect("valid settings");
@@ -255,6 +255,7 @@ impl TestHost for Host {
             .route("/me", get(me).post(me).delete(me))
             .route("/maybe", get(maybe))
             .route("/sudo", get(sudo).post(sudo))
+            .route("/maybe-sudo", get(maybe_sudo))
             .route("/confirm", post(confirm))
             .route("/renew", post(renew))
             .route("/confirm-and-renew", post(confirm_and_renew))
@@ -390,6 +391,10 @@ async fn maybe(scope: Option<Scope<User>>) -> String {
 
 async fn sudo(Sudo(scope): Sudo<User>) -> String {
     scope.user().email.clone()
+}
+
+async fn maybe_sudo(sudo: Option<Sudo<User>>) -> String {
+    sudo.map_or_else(|| "no".to_owned(), |sudo| sudo.user().email.clone())
 }
 
 async fn confirm(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<StatusCode> {

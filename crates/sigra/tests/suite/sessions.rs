@@ -1,8 +1,15 @@
 //! Sessions: their rows, tokens, lifetimes and ends.
 
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+    routing::post,
+};
 use sigra::{
-    CookieSession, Error, LoginMethod, Password, RememberMe, SessionToken, Sigra, Verification,
+    CookieSession, Error, LoginMethod, LoginOutcome, Password, RememberMe, SessionRow, SessionToken, Sigra,
+    Transaction, Verification,
+    mfa::{MfaChallenge, MfaCode, SecondFactor, TrustBrowser},
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
 };
 use sqlx::Row;
@@ -102,7 +109,7 @@ async fn a_browser_is_told_that_it_is_known_only_after_the_commit() {
     let log_in = move |session: CookieSession| {
         let (sigra, user) = (sigra.clone(), user.clone());
         async move {
-            let fails = async |_: &mut sigra::Transaction<User>| Err(Error::Random);
+            let fails = async |_: &mut Transaction<User>, _: &SessionRow| Err(Error::Random);
             let login = sigra.log_in_with(&session, &user, LoginMethod::Password, RememberMe::No, fails).await;
             login.unwrap_err().to_string()
         }
@@ -123,6 +130,89 @@ async fn a_browser_is_told_that_it_is_known_only_after_the_commit() {
         assert_status(&response, StatusCode::OK);
         assert_sets_no_cookie(&response);
     }
+}
+
+/// Ends the user's other sessions.
+async fn end_others(sigra: &Sigra<User>, tx: &mut Transaction<User>, user: &User, opened: &SessionRow) -> SessionRow {
+    let others = sigra.sessions().delete_all_in(tx, &user.id, Some(opened.id)).await.unwrap();
+    sigra.sessions().announce_in(tx, others);
+    opened.clone()
+}
+
+/// The session that a login passed on is as it is in the database, and the only one.
+async fn assert_only_session(sigra: &Sigra<User>, user: &User, opened: SessionRow) {
+    let sessions = sigra.sessions().list(&user.id).await.unwrap().to_vec();
+    assert_eq!(sessions.into_iter().map(in_milliseconds).collect::<Vec<_>>(), [in_milliseconds(opened)]);
+}
+
+/// PostgreSQL rounds times to microseconds.
+fn in_milliseconds(mut row: SessionRow) -> SessionRow {
+    let times = [&mut row.inserted_at, &mut row.issued_at, &mut row.authenticated_at, &mut row.last_used_at];
+    for time in times.into_iter().chain(&mut row.mfa_verified_at) {
+        *time = time.replace_nanosecond(time.nanosecond() / 1_000_000 * 1_000_000).unwrap();
+    }
+    row
+}
+
+/// Logs in users, and allows each one session.
+fn one_session_for_each_user(sigra: &Sigra<User>, user: &User) -> Router {
+    let (log_in, answer) = ((sigra.clone(), user.clone()), sigra.clone());
+    let log_in = move |session: CookieSession| async move {
+        let ((sigra, user), mut opened) = (log_in, None);
+        let also = async |tx: &mut Transaction<User>, row: &SessionRow| {
+            opened = Some(end_others(&sigra, tx, &user, row).await);
+            Ok(())
+        };
+        let outcome = sigra.log_in_with(&session, &user, LoginMethod::Password, RememberMe::No, also).await.unwrap();
+        assert_eq!(opened.is_some(), outcome == LoginOutcome::Complete);
+        if let Some(opened) = opened {
+            assert_only_session(&sigra, &user, opened).await;
+        }
+    };
+    let answer = move |session: CookieSession, challenge: MfaChallenge<User>, code: String| async move {
+        let (sigra, user, mut opened) = (answer, challenge.user(), None);
+        let also = async |tx: &mut Transaction<User>, row: &SessionRow, _| {
+            opened = Some(end_others(&sigra, tx, user, row).await);
+            Ok(())
+        };
+        let code = MfaCode::new(code);
+        let code = SecondFactor::Code(&code);
+        let factor = sigra.mfa().complete_with(&session, &challenge, code, TrustBrowser::No, also).await.unwrap();
+        assert!(factor.is_valid());
+        assert_only_session(&sigra, user, opened.unwrap()).await;
+    };
+    Router::new().route("/log-in", post(log_in)).route("/answer", post(answer)).layer(sigra.fetch_current_scope())
+}
+
+#[tokio::test]
+async fn a_login_can_end_all_other_sessions_of_its_user() {
+    let host = Host::new().await;
+    let (user, elsewhere) = host.logged_in(true).await;
+    let (_, other_user) = host.logged_in(true).await;
+    let browser = TestClient::new(one_session_for_each_user(host.sigra(), &user));
+    for _ in 0..2 {
+        assert_status(&browser.post("/log-in", &[]).await, StatusCode::OK);
+        assert_eq!(who(&host.take_over(&browser)).await, user.email);
+    }
+    assert_eq!(who(&elsewhere).await, "anonymous");
+    assert_ne!(who(&other_user).await, "anonymous");
+}
+
+/// Otherwise, somebody who has only the password logs the owner out.
+#[tokio::test]
+async fn other_sessions_end_only_when_the_second_factor_was_presented() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let elsewhere = host.log_in(&user).await;
+    host.clock().advance(MINUTE);
+    let browser = TestClient::new(one_session_for_each_user(host.sigra(), &user));
+    assert_status(&browser.post("/log-in", &[]).await, StatusCode::OK);
+    assert_eq!(who(&elsewhere).await, user.email);
+
+    let code = host.totp_code(&user).await;
+    assert_status(&browser.send(Request::post("/answer").body(Body::from(code)).unwrap()).await, StatusCode::OK);
+    assert_eq!(who(&elsewhere).await, "anonymous");
+    assert_eq!(who(&host.take_over(&browser)).await, user.email);
 }
 
 /// The browser that was trusted first is no longer trusted when there are too many.

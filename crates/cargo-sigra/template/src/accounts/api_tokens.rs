@@ -35,7 +35,7 @@ impl Accounts {
         client: &Client,
         asked: &AskedToken,
     ) -> Result<CreatedApiToken, Refusal> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let new = NewApiToken::new(&asked.name, permissions_of(asked)?, expiry_of(asked)?);
         self.limit_changes("api token", user).await?;
         let notify = async |tx: &mut Transaction, token: &ApiToken| {

@@ -316,8 +316,8 @@ impl Accounts {
             return Ok(None);
         };
         let label = self.provider_label(&identity.provider);
-        let mail = self.notifier.identity_unlinked(sudo.0.user(), &label);
-        self.notifier.notify_in(&mut tx, sudo.0.user(), "unlinked", mail).await?;
+        let mail = self.notifier.identity_unlinked(sudo.user(), &label);
+        self.notifier.notify_in(&mut tx, sudo.user(), "unlinked", mail).await?;
         tx.commit().await?;
         Ok(Some(identity))
     }

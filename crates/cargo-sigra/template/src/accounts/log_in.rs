@@ -1,6 +1,6 @@
 //! Logging in, and what happens around a login.
 
-use sigra::{CookieSession, LoginMethod, LoginOutcome, Password, RememberMe, telemetry};
+use sigra::{CookieSession, LoginMethod, LoginOutcome, Password, RememberMe, SessionRow, telemetry};
 // <passkeys>
 use sigra::{
     Checked,
@@ -24,20 +24,6 @@ pub(super) enum FirstFactor {
     // <oauth>
     Identity(Box<KnownIdentity<User>>),
     // </oauth>
-}
-
-impl FirstFactor {
-    fn method(&self) -> LoginMethod {
-        match self {
-            Self::Verified(method) => *method,
-            // <passkeys>
-            Self::Passkey(_) => LoginMethod::Passkey,
-            // </passkeys>
-            // <oauth>
-            Self::Identity(_) => LoginMethod::Provider,
-            // </oauth>
-        }
-    }
 }
 
 /// What comes next in a login.
@@ -127,9 +113,9 @@ impl Accounts {
         if self.must_confirm(user) {
             return Ok(NextStep::ConfirmEmail);
         }
-        let (method, mut deletion_canceled) = (factor.method(), false);
-        let also = async |tx: &mut Transaction| {
-            deletion_canceled = self.complete_log_in(tx, session, user, Some(method)).await?;
+        let mut deletion_canceled = false;
+        let also = async |tx: &mut Transaction, opened: &SessionRow| {
+            deletion_canceled = self.complete_log_in(tx, session, user, opened).await?;
             Ok(())
         };
         let outcome = match factor {
@@ -204,13 +190,13 @@ impl Accounts {
         tx: &mut Transaction,
         session: &CookieSession,
         user: &User,
-        method: Option<LoginMethod>,
+        opened: &SessionRow,
     ) -> Result<bool, sigra::Error> {
         let client = session.client();
         self.sigra.limits().forget_logins_in(tx, session, &account_named(&user.email), &user.id).await?;
         let is_news = self.policy.notify_new_devices && session.is_new_browser();
         if is_news && self.has_logged_in_before(tx, user).await? {
-            let mail = self.notifier.new_device(user, &client, method);
+            let mail = self.notifier.new_device(user, &client, opened.authenticated_by);
             self.notifier.notify_in(tx, user, "new device", mail).await?;
         }
         self.cancel_deletion_in(tx, user, &client).await

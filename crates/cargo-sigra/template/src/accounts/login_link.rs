@@ -1,6 +1,8 @@
 //! Logging in with a link sent by email.
 
-use sigra::{Client, CookieSession, EmailToken, LoginMethod, RememberMe, Revoked, Scope, audit, token::Context};
+use sigra::{
+    Client, CookieSession, EmailToken, LoginMethod, RememberMe, Revoked, Scope, SessionRow, audit, token::Context,
+};
 
 use super::{Accounts, NextStep, Refusal, Transaction, User};
 
@@ -45,17 +47,16 @@ impl Accounts {
     ) -> Result<NextStep, Refusal> {
         let found = self.get_user_by_login_token(token).await?.ok_or(Refusal::Link)?;
         let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
-        let method = LoginMethod::Link;
         let (mut taken, mut deletion_canceled) = (None, false);
         let first = async |tx: &mut Transaction| {
             taken = self.take_login_link(tx, session, scope, &token).await?;
             Ok(taken.as_ref().map(|taken: &Taken| taken.owner.clone()))
         };
-        let also = async |tx: &mut Transaction| {
-            deletion_canceled = self.complete_log_in(tx, session, &found, Some(method)).await?;
+        let also = async |tx: &mut Transaction, opened: &SessionRow| {
+            deletion_canceled = self.complete_log_in(tx, session, &found, opened).await?;
             Ok(())
         };
-        let logged_in = self.sigra.log_in_after(session, &found, method, remember_me, first, also).await?;
+        let logged_in = self.sigra.log_in_after(session, &found, LoginMethod::Link, remember_me, first, also).await?;
         let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(Refusal::Link) };
         self.sigra.sessions().announce_change(&taken.owner.id);
         taken.revoked.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));

@@ -2,7 +2,7 @@
 //! the user about every change.
 
 use sigra::{
-    Checked, Client, CookieSession, LoginMethod, Sudo,
+    Checked, Client, CookieSession, LoginMethod, SessionRow, Sudo,
     mfa::{BackupCodes, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrollment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
@@ -30,9 +30,9 @@ impl Accounts {
     ) -> Result<Checked<Welcome>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_canceled) = (challenge.user(), false);
-        let also = async |tx: &mut Transaction, factor: Factor| {
+        let also = async |tx: &mut Transaction, opened: &SessionRow, factor: Factor| {
             self.notify_of_backup_code(tx, user, factor).await?;
-            deletion_canceled = self.complete_log_in(tx, session, user, challenge.method()).await?;
+            deletion_canceled = self.complete_log_in(tx, session, user, opened).await?;
             Ok(())
         };
         let completed = self.sigra.mfa().complete_with(session, challenge, answer, trust_browser, also).await;
@@ -64,7 +64,7 @@ impl Accounts {
 
     /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let mail = self.notifier.second_factor_removed(user, FactorKind::App);
         let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
         self.limit_changes(FACTORS, user).await?;
@@ -77,7 +77,7 @@ impl Accounts {
         session: &CookieSession,
         sudo: &Sudo<User>,
     ) -> Result<Option<BackupCodes>, sigra::Error> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let mail = self.notifier.backup_codes_regenerated(user);
         let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
         self.limit_changes(FACTORS, user).await?;
@@ -110,7 +110,7 @@ impl Accounts {
         sudo: &Sudo<User>,
         id: Uuid,
     ) -> Result<bool, sigra::Error> {
-        let user = sudo.0.user();
+        let user = sudo.user();
         let mail = self.notifier.second_factor_removed(user, FactorKind::Passkey);
         let notify = async |tx: &mut Transaction| self.notifier.notify_in(tx, user, FACTORS, mail).await;
         self.limit_changes(FACTORS, user).await?;

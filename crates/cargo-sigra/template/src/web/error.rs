@@ -74,14 +74,17 @@ impl IntoResponse for Error {
 
 /// Returns what a client can do, in a sentence or two, if there is more to say than the status does.
 pub fn detail_of(problem: &Problem) -> Option<String> {
+    if let Some(detail) = problem.detail_text() {
+        return Some(detail.to_owned());
+    }
     // <languages>
     match (problem.status(), problem.retry_after()) {
         (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => Some(too_many_attempts(wait.as_secs())),
-        _ => problem.detail(),
+        _ => None,
     }
     // </languages>
     // <!languages>
-    // problem.detail()
+    // problem.retry_advice()
     // </!languages>
 }
 
@@ -154,7 +157,8 @@ mod tests {
         }
         for millis in [0, 1, 1000, 1001, 119_000, 119_001, 120_000, 7_199_000, 7_199_001, 7_200_000, 90_000_000] {
             let problem = Problem::too_many_requests(std::time::Duration::from_millis(millis));
-            assert_eq!(detail_of(&problem), problem.detail(), "{millis}");
+            assert_eq!(detail_of(&problem), problem.retry_advice(), "{millis}");
+            assert_eq!(detail_of(&problem.detail("Try tomorrow.")).as_deref(), Some("Try tomorrow."));
         }
     }
 }

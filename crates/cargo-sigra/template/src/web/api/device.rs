@@ -70,7 +70,7 @@ pub async fn decide(
     let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
     let decided = match form.decision.is_allowed() {
         true => server.approve_device(&sudo, &code).await?,
-        false => server.deny_device(&sudo.0, &code).await?,
+        false => server.deny_device(sudo.scope(), &code).await?,
     };
     Ok(found(decided.is_some()))
 }

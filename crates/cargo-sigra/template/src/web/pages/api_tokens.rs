@@ -87,9 +87,9 @@ impl Token {
 }
 
 pub async fn index(State(accounts): State<Accounts>, session: CookieSession, sudo: Sudo<User>) -> Result<Response> {
-    let created = accounts.sigra().api_tokens().take_shown(&session, &sudo.0).map(|token| token.to_string());
+    let created = accounts.sigra().api_tokens().take_shown(&session, sudo.scope()).map(|token| token.to_string());
     let asked = AskedToken { expires_in_days: "30".to_owned(), ..AskedToken::default() };
-    let page = page(&accounts, &session, &sudo.0, asked, FieldErrors::default()).await?;
+    let page = page(&accounts, &session, sudo.scope(), asked, FieldErrors::default()).await?;
     Ok(([NO_STORE], Page(TokensPage { created, ..page })).into_response())
 }
 
@@ -102,11 +102,11 @@ pub async fn create(
 ) -> Result<Response> {
     match accounts.create_api_token(&sudo, &session.client(), &asked).await {
         Ok(created) => {
-            accounts.sigra().api_tokens().show_on_next_page(&session, &sudo.0, &created)?;
+            accounts.sigra().api_tokens().show_on_next_page(&session, sudo.scope(), &created)?;
             Ok(Redirect::to(PATH).into_response())
         }
         Err(Refusal::Invalid(problems)) => {
-            Ok(Page(page(&accounts, &session, &sudo.0, asked, problems).await?).refused())
+            Ok(Page(page(&accounts, &session, sudo.scope(), asked, problems).await?).refused())
         }
         Err(Refusal::Sigra(sigra::Error::TooManyApiTokens { max })) => {
             let why = t!("You can have at most {max} tokens. Revoke one that you no longer use first.", max);

@@ -133,7 +133,7 @@ pub async fn decide(
             Err(sigra::Error::TooManyPrograms { max }) => return refuse_one_more(&session, max),
             approved => approved?,
         },
-        Some(code) => server.deny_device(&sudo.0, &code).await?,
+        Some(code) => server.deny_device(sudo.scope(), &code).await?,
         None => None,
     };
     let (kind, text) = match (decided, form.decision.is_allowed()) {

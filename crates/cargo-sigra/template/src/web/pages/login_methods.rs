@@ -99,7 +99,7 @@ pub async fn create(
     sudo: Sudo<User>,
     Path(provider): Path<String>,
 ) -> Result<Response> {
-    oauth::begin(&accounts, &session, Some(&sudo.0), &provider, FlowPurpose::Link(&sudo)).await
+    oauth::begin(&accounts, &session, Some(sudo.scope()), &provider, FlowPurpose::Link(&sudo)).await
 }
 
 pub async fn delete(

@@ -176,7 +176,7 @@ pub async fn create_backup_codes(
     sudo: Sudo<User>,
     Form(form): Form<SentForm>,
 ) -> Result<Response> {
-    if let Some(page) = shown_again(&accounts, &session, &sudo.0, &form) {
+    if let Some(page) = shown_again(&accounts, &session, sudo.scope(), &form) {
         return Ok(page);
     }
     let codes = match accounts.regenerate_backup_codes(&session, &sudo).await {
@@ -185,8 +185,8 @@ pub async fn create_backup_codes(
         Err(sigra::Error::OtherFactorRequired) => return ask_for_other_factor(&session),
         Err(error) => return Err(error.into()),
     };
-    keep(&accounts, &session, &sudo.0, &form, &codes)?;
-    let layout = Layout::new(t!("Backup codes"), &session, Some(&sudo.0));
+    keep(&accounts, &session, sudo.scope(), &form, &codes)?;
+    let layout = Layout::new(t!("Backup codes"), &session, Some(sudo.scope()));
     Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
