@@ -6,7 +6,10 @@
 
 use std::pin::Pin;
 
-use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, FromRow, IntoArguments, Pool, Row, Type};
+use sqlx::{
+    ColumnIndex, Database, Decode, Encode, Executor, FromRow, IntoArguments, Pool, Row, Type,
+    database::HasStatementCache,
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -22,6 +25,7 @@ pub type BoxFuture<'e, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send 
 /// common type for.
 pub trait Dialect:
     Database<Arguments: IntoArguments<Self>, Connection: Runs<Self>>
+    + HasStatementCache
     + Stores<bool>
     + Stores<i32>
     + Stores<i64>
@@ -47,6 +51,8 @@ pub trait Dialect:
     const LOCK_USERS: &'static str;
     /// The clause that skips rows that other transactions have locked.
     const SKIP_LOCKED: &'static str;
+    /// Whether a prepared statement that returns all columns of a table keeps working when the table gets another one.
+    const FOLLOWS_COLUMNS: bool;
     /// Copies what the write-ahead log has into the database, where commits of users do that.
     const CHECKPOINT: Option<Checkpoint>;
 

@@ -27,6 +27,8 @@ impl Dialect for Postgres {
     const ISOLATION: &'static str = "current_setting('transaction_isolation')";
     const LOCK_USERS: &'static str = "FOR NO KEY UPDATE OF u";
     const SKIP_LOCKED: &'static str = "FOR UPDATE SKIP LOCKED";
+    // "cached plan must not change result type", SQLSTATE 0A000, until the connection is closed.
+    const FOLLOWS_COLUMNS: bool = false;
     const CHECKPOINT: Option<Checkpoint> = None;
 
     type Feed = Listener;

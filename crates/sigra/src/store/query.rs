@@ -16,10 +16,27 @@ use crate::{
 pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
 /// Creates a statement, which the database prepares once for each connection.
+///
+/// One that returns all columns of a table is prepared each time it runs if the database would refuse it on every
+/// connection that has prepared it, once the table has another column.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
+    let text = text.into_sql_str();
+    let is_kept = DB::FOLLOWS_COLUMNS || !returns_all_columns(text.as_str());
+    let Query(query) = kept_query::<DB>(text);
+    Query(query.persistent(is_kept))
+}
+
+/// Creates a statement that is prepared once for each connection even if it returns all columns of a table. The caller
+/// replaces a connection that fails.
+pub(super) fn kept_query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
     #[cfg(all(test, feature = "sqlite"))]
     tests::STATEMENTS.set(tests::STATEMENTS.get() + 1);
     Query(sqlx::query(text))
+}
+
+/// Returns whether a statement returns all columns of a table, so that its result changes with the table.
+fn returns_all_columns(text: &str) -> bool {
+    ["SELECT *", "RETURNING *", ".*"].iter().any(|all| text.contains(all))
 }
 
 impl<DB: Dialect> Query<DB> {
@@ -152,12 +169,28 @@ impl<'r, R: Row<Database: Dialect>> InOrder<'r, R> {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
 pub(super) mod tests {
+    #[cfg(feature = "sqlite")]
     use std::cell::Cell;
 
+    use super::returns_all_columns;
+
+    #[cfg(feature = "sqlite")]
     thread_local! {
         /// How many statements this thread has created.
         pub static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn statements_whose_result_changes_with_a_table_are_recognized() {
+        for all in ["SELECT * FROM oauth_flows", "SELECT 1 AS one, u.* FROM users u", "DELETE FROM t RETURNING *"] {
+            assert!(returns_all_columns(all), "{all}");
+        }
+        for some in
+            ["SELECT count(*) FROM users_tokens", "SELECT extract(epoch FROM now()) * 1000", "SELECT u.id FROM u"]
+        {
+            assert!(!returns_all_columns(some), "{some}");
+        }
     }
 }

@@ -33,6 +33,7 @@ impl Dialect for Sqlite {
     const ISOLATION: &'static str = "NULL";
     const LOCK_USERS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
+    const FOLLOWS_COLUMNS: bool = true;
     const CHECKPOINT: Option<Checkpoint> = Some(Checkpoint {
         run: "PRAGMA wal_checkpoint(PASSIVE)",
         interval: "PRAGMA wal_autocheckpoint",
