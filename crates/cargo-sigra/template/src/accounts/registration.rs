@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit};
 
-use super::{Accounts, Problems, Refusal, Transaction, User, user::normalize_email};
+use super::{
+    Accounts, Problems, Refusal, Transaction, User,
+    user::{normalize_email, query_user},
+};
 use crate::database::Connection;
 
 /// The audit event of a registration with a taken email address.
@@ -79,7 +82,7 @@ impl Accounts {
         // const INSERT: &str = "INSERT INTO users (email, hashed_password, inserted_at, updated_at)
         //     VALUES ($1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
         // </!uuid>
-        let inserted: Option<User> = sqlx::query_as(INSERT)
+        let inserted = query_user(INSERT)
             .bind(email)
             .bind(hashed_password.map(HashedPassword::as_str))
             .bind(self.sigra.now())
