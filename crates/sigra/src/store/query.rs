@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     base::token::{SessionHashes, TokenHash},
     model::{
-        database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
+        database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time, in_time},
         window::Window,
     },
 };
@@ -17,11 +17,12 @@ pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
 /// Creates a statement, which the database prepares once for each connection.
 ///
-/// One that returns all columns of a table is prepared each time it runs if the database would refuse it on every
-/// connection that has prepared it, once the table has another column.
+/// One that returns all columns of a table is prepared each time it runs. Otherwise, once the table has another column,
+/// it would fail on every connection that has prepared it: PostgreSQL refuses it ("cached plan must not change result
+/// type"), and sqlx has the old columns in mind when SQLite prepares it again.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
     let text = text.into_sql_str();
-    let is_kept = DB::FOLLOWS_COLUMNS || !returns_all_columns(text.as_str());
+    let is_kept = !returns_all_columns(text.as_str());
     let Query(query) = kept_query::<DB>(text);
     Query(query.persistent(is_kept))
 }
@@ -76,22 +77,22 @@ impl<DB: Dialect> Query<DB> {
 
     /// Runs the statement, and returns the number of rows that it changed.
     pub async fn execute(self, conn: &mut DB::Connection) -> sqlx::Result<u64> {
-        Ok(DB::rows_affected(&conn.execute(self.0).await?))
+        Ok(DB::rows_affected(&in_time::<DB, _>(conn.execute(self.0)).await?))
     }
 
     /// Runs the statement, and returns its only row.
     pub fn fetch_one(self, conn: &mut DB::Connection) -> BoxFuture<'_, DB::Row> {
-        conn.fetch_one(self.0)
+        in_time::<DB, _>(conn.fetch_one(self.0))
     }
 
     /// Runs the statement, and returns its row, if there is one.
     pub fn fetch_optional(self, conn: &mut DB::Connection) -> BoxFuture<'_, Option<DB::Row>> {
-        conn.fetch_optional(self.0)
+        in_time::<DB, _>(conn.fetch_optional(self.0))
     }
 
     /// Runs the statement, and returns its rows.
     pub fn fetch_all(self, conn: &mut DB::Connection) -> BoxFuture<'_, Vec<DB::Row>> {
-        conn.fetch_all(self.0)
+        in_time::<DB, _>(conn.fetch_all(self.0))
     }
 }
 
