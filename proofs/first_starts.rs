@@ -89,3 +89,32 @@ fn processes_that_start_concurrently_share_a_database_a_secret_and_the_demo_user
     });
     assert!(folder.path().join(".my_app_dev_secret").exists());
 }
+
+/// Records that the database has a migration that this program doesn't have.
+async fn record_migration(url: &str, version: i64) {
+    let pool = database::open(url).await.unwrap_or_else(|error| panic!("{error}"));
+    let record = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        SELECT $1, 'another', success, checksum, 0 FROM _sqlx_migrations";
+    sqlx::query(record).bind(version).execute(&pool).await.expect("recorded");
+    pool.close().await;
+}
+
+/// As after a rollback, and when an old process restarts while others are replaced.
+#[tokio::test]
+async fn an_old_version_starts_beside_newer_migrations() {
+    let database = TestDatabase::create();
+    record_migration(&database.url, 99_990_101_000_000).await;
+    for _ in 0..2 {
+        let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
+        sqlx::query("SELECT 1 FROM users").execute(&pool).await.expect("the table exists");
+        pool.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_migration_of_another_branch_is_refused() {
+    let database = TestDatabase::create();
+    record_migration(&database.url, 1).await;
+    let refused = database::open(&database.url).await.expect_err("refused").to_string();
+    assert!(refused.contains("can't be migrated: migration 1 "), "{refused}");
+}

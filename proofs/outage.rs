@@ -94,3 +94,44 @@ async fn waiting_for_a_locked_row_ends_with_503() {
         assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     }
 }
+
+/// A newer version of the application adds a column while this one runs.
+#[tokio::test]
+async fn a_column_that_another_process_adds_fails_no_request() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    // On one connection after another.
+    let log_in_everywhere = async || {
+        for _ in 0..host.pool.size() + 2 {
+            assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+            host.confirm(&user).await;
+        }
+    };
+    log_in_everywhere().await;
+    sqlx::raw_sql("ALTER TABLE users ADD COLUMN shoe_size integer").execute(&host.pool).await.expect("added");
+    log_in_everywhere().await;
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_database_server_that_is_starting() {
+    let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
+    let url = cluster.create_database().expect("a database");
+    cluster.stop().expect("stopped");
+    let (opened, ()) = tokio::join!(my_app::database::open(&url), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.restart().expect("started again");
+    });
+    opened.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_reported_at_once() {
+    let database = TestDatabase::create();
+    let mut admin = PgConnection::connect(&database.url).await.expect("a connection");
+    admin.execute("CREATE ROLE nobody_logs_in NOLOGIN").await.expect("created");
+    let begun = Instant::now();
+    let url = database.url.replace("postgres@", "nobody_logs_in@");
+    let error = my_app::database::open(&url).await.expect_err("refused").to_string();
+    assert!(error.contains("not permitted to log in") && begun.elapsed() < Duration::from_secs(5), "{error}");
+    admin.execute("DROP ROLE nobody_logs_in").await.expect("dropped");
+}

@@ -19,6 +19,12 @@ use sigra::{
     testing::{PostgresCluster, TestClient, TestHost},
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
 use uuid::Uuid;
 
 /// Longer than a node trusts a listening connection that is silent, with time to spare on a slow machine.
@@ -379,4 +385,95 @@ async fn waiting_for_a_locked_user_ends_with_a_temporary_error() {
     assert!(refused.is_temporary() && begun.elapsed() < PATIENCE, "{refused} after {:?}", begun.elapsed());
     elsewhere.rollback().await.unwrap();
     host.sigra.create_session(&user, RememberMe::No, &Client::default()).await.unwrap();
+}
+
+/// Forwards connections to PostgreSQL.
+struct Relay {
+    url: String,
+    vanished: watch::Sender<()>,
+}
+
+impl Relay {
+    async fn to(url: &str) -> Self {
+        let (server, database) = url.rsplit_once('@').unwrap().1.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://postgres@{}/{database}", listener.local_addr().unwrap());
+        let (vanished, _) = watch::channel(());
+        let (server, sender) = (server.to_owned(), vanished.clone());
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let (server, mut vanished) = (server.clone(), sender.subscribe());
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        // Both connections stay open.
+                        _ = vanished.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { url, vanished }
+    }
+
+    /// Stops forwarding on all connections that are open, without closing them, as when the server's machine dies and
+    /// another takes its address over.
+    fn vanish(&self) {
+        self.vanished.send_replace(());
+    }
+}
+
+/// As the generated application has it, in `src/database/postgres.rs`.
+async fn responds(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    timeout(Duration::from_secs(2), conn.ping()).await.map_err(silent)?.map(|()| true)
+}
+
+#[tokio::test]
+async fn a_server_that_vanishes_without_a_word_takes_no_connection_with_it() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let direct = Host::on(&cluster.create_database().unwrap()).await;
+    let options = direct.pool.connect_options();
+    let database = options.get_database().unwrap();
+    let relay = Relay::to(&cluster.url(database)).await;
+    let options = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(3));
+    let options = options.after_release(|conn, _| Box::pin(responds(conn)));
+    let pool = options.connect(&relay.url).await.unwrap();
+    let sigra = Sigra::<User>::new(config(), pool).unwrap();
+    let user = direct.registered_fixture().await;
+    let log_in = async || sigra.create_session(&user, RememberMe::No, &Client::default()).await;
+    let (token, _) = log_in().await.unwrap();
+    assert!(sigra.fetch_session(&token).await.unwrap().is_some());
+    sigra.catch_up().await;
+
+    // Logins wait for a lock while the server vanishes.
+    let mut elsewhere = direct.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM users FOR UPDATE").execute(&mut *elsewhere).await.unwrap();
+    let begun = Instant::now();
+    let vanish = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        relay.vanish();
+        // What the server held is gone with it.
+        let mut admin = PgConnection::connect(&cluster.url(database)).await.unwrap();
+        admin.execute(END_OTHERS).await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(log_in(), log_in(), vanish);
+    for failed in [one, other] {
+        let error = failed.expect_err("nobody has responded");
+        assert!(error.is_temporary(), "{error}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+
+    // Both connections leave the pool.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for _ in 0..3 {
+        log_in().await.unwrap();
+    }
+    assert!(sigra.fetch_session(&token).await.unwrap().is_some());
+    let begun = Instant::now();
+    while !sigra.is_caching() {
+        assert!(begun.elapsed() < PATIENCE, "the process listens again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -22,7 +22,7 @@ mod error;
 use std::{ops::DerefMut, time::Duration};
 
 // <migrates>
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 // </migrates>
 use sqlx::Connection as _;
 // <migrates>
@@ -120,7 +120,20 @@ where
     C: DerefMut<Target = Connection> + Send + 'static,
 {
     let runtime = Handle::current();
-    let migrate = move || runtime.block_on(backend::migrate(&mut conn)).map(|()| conn);
+    let migrate = move || runtime.block_on(migrate_beside_newer(MIGRATIONS, &mut conn)).map(|()| conn);
     spawn_blocking(migrate).await.map_err(|error| sqlx::Error::Io(error.into()))?
+}
+
+/// Runs the migrations that the database lacks. Migrations that are newer than these stay: another server runs a newer
+/// version of the application, or did before a rollback. One that is missing among these is of another branch.
+async fn migrate_beside_newer(mut migrations: Migrator, conn: &mut Connection) -> Result<(), MigrateError> {
+    match backend::migrate(&migrations, conn).await {
+        // The oldest of those that are missing here.
+        Err(MigrateError::VersionMissing(version)) if migrations.iter().all(|known| known.version < version) => {
+            tracing::warn!(version, "the database has migrations of a newer version of the application");
+            backend::migrate(migrations.set_ignore_missing(true), conn).await
+        }
+        migrated => migrated,
+    }
 }
 // </migrates>

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, Span};
 
@@ -29,8 +29,11 @@ impl Task {
     }
 }
 
-/// Work that runs to its end even if its future is dropped. Until then, it runs where it is awaited, with the
-/// task-locals, the spans and the panic handler of that place.
+/// How long work that was abandoned can take: it may wait for something that never comes, with a connection of a pool.
+const ABANDONED: Duration = Duration::from_mins(10);
+
+/// Work that runs to its end even if its future is dropped, for at most [`ABANDONED`] then. Before, it runs where it is
+/// awaited, with the task-locals, the spans and the panic handler of that place.
 pub(crate) struct ToTheEnd<T: Send + 'static> {
     /// `None` when the work has ended. It isn't polled again after a panic.
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
@@ -68,7 +71,12 @@ impl<T: Send + 'static> Drop for ToTheEnd<T> {
     fn drop(&mut self) {
         let (Some(work), Some(runtime)) = (self.work.take(), &self.runtime) else { return };
         let span = std::mem::replace(&mut self.span, Span::none());
-        drop(self.abandoned.spawn_on(async move { drop(work.await) }.instrument(span), runtime));
+        let rest = async move {
+            if timeout(ABANDONED, work).await.is_err() {
+                tracing::error!(target: "sigra", "work whose client disconnected didn't end within ten minutes: it was stopped");
+            }
+        };
+        drop(self.abandoned.spawn_on(rest.instrument(span), runtime));
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{PgPool, Postgres, postgres::PgListener};
+use sqlx::{PgConnection, PgPool, Postgres, postgres::PgListener};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -214,13 +214,19 @@ async fn run(pool: PgPool, users: &'static str, heard: Arc<Heard>) {
 }
 
 async fn listen(pool: &PgPool, users: &str, heard: &Heard) -> Result<Infallible, Deaf> {
-    let mut listener = PgListener::connect_with(pool).await?;
+    let mut listener = PgListener::connect_with(&alone(pool)).await?;
     listener.eager_reconnect(false);
     let heartbeats = format!("{CHANNEL}_{}", uuid::Uuid::now_v7().simple());
     listener.listen_all([CHANNEL, &heartbeats]).await?;
     // Earlier announcements may have been missed.
     heard.hear_change(EVERYTHING);
     tokio::try_join!(receive(listener, heard), beat(pool, users, heard, &heartbeats)).map(|(never, _)| never)
+}
+
+/// Returns a pool for the listening connection. When `PgListener` is dropped, it waits for the server without a limit, so
+/// it must not keep its place in a pool that others need.
+fn alone(pool: &PgPool) -> PgPool {
+    pool.options().clone().max_connections(1).connect_lazy_with((*pool.connect_options()).clone())
 }
 
 async fn receive(mut listener: PgListener, heard: &Heard) -> Result<Infallible, Deaf> {
@@ -236,7 +242,13 @@ async fn receive(mut listener: PgListener, heard: &Heard) -> Result<Infallible, 
 async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<Infallible, Deaf> {
     let begun = heard.milliseconds();
     loop {
-        timeout(LEASE, send_heartbeat(pool, users, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
+        let mut conn = pool.acquire().await?;
+        let sent = timeout(LEASE, send_heartbeat(&mut conn, users, heard, channel)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            conn.close_on_drop();
+        }
+        drop(conn);
+        sent.map_err(|_| Deaf::NoHeartbeat)??;
         drop(timeout(HEARTBEAT, heard.beat_now.notified()).await);
         let silent_since = begun.max(*heard.beat.borrow());
         if heard.milliseconds().saturating_sub(silent_since) > milliseconds(2 * LEASE) {
@@ -246,8 +258,7 @@ async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Resul
 }
 
 /// Checks that the triggers are enabled, and sends a heartbeat, which proves that changes were announced until now.
-async fn send_heartbeat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<(), Deaf> {
-    let mut conn = pool.acquire().await?;
+async fn send_heartbeat(conn: &mut PgConnection, users: &str, heard: &Heard, channel: &str) -> Result<(), Deaf> {
     let triggers = "SELECT count(*) FROM pg_trigger
         WHERE tgrelid IN (to_regclass($1), to_regclass('users_tokens'), to_regclass('api_tokens'),
               to_regclass('oauth_grants'), to_regclass('oauth_tokens'))

@@ -4,10 +4,14 @@
 //! `Self`, every function would have to repeat it. Here, it is a bound on the database, `DB: Encodes<'q, Uuid>`, so a
 //! supertrait of [`Dialect`] states it once.
 
-use std::pin::Pin;
+use std::{io, pin::Pin, time::Duration};
 
-use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, FromRow, IntoArguments, Pool, Row, Type};
+use sqlx::{
+    ColumnIndex, Database, Decode, Encode, Executor, FromRow, IntoArguments, Pool, Row, Type,
+    database::HasStatementCache,
+};
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{base::token::TokenHash, model::feed::Feed};
@@ -22,6 +26,7 @@ pub type BoxFuture<'e, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send 
 /// common type for.
 pub trait Dialect:
     Database<Arguments: IntoArguments<Self>, Connection: Runs<Self>>
+    + HasStatementCache
     + Stores<bool>
     + Stores<i32>
     + Stores<i64>
@@ -47,6 +52,8 @@ pub trait Dialect:
     const LOCK_USERS: &'static str;
     /// The clause that skips rows that other transactions have locked.
     const SKIP_LOCKED: &'static str;
+    /// How long the database may take to respond. `None` if it is in the same process.
+    const RESPONSE_LIMIT: Option<Duration>;
     /// Copies what the write-ahead log has into the database, where commits of users do that.
     const CHECKPOINT: Option<Checkpoint>;
 
@@ -83,6 +90,18 @@ pub trait Dialect:
 
     /// Returns how many rows a statement changed.
     fn rows_affected(result: &Self::QueryResult) -> u64;
+}
+
+/// Fails if the database doesn't respond within its limit. A server that vanished never does, and without an error the
+/// connection would keep its place in the pool.
+pub fn in_time<'e, DB: Dialect, T: Send + 'e>(response: BoxFuture<'e, T>) -> BoxFuture<'e, T> {
+    let Some(limit) = DB::RESPONSE_LIMIT else { return response };
+    Box::pin(async move { timeout(limit, response).await.unwrap_or_else(|_| Err(no_response())) })
+}
+
+/// The error if the database doesn't respond in time.
+pub fn no_response() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not respond in time"))
 }
 
 /// How to copy what the write-ahead log has into the database.

@@ -9,7 +9,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     base::{error::Error, task::ToTheEnd},
-    model::user::{AuthUser, Connection},
+    model::{
+        database::in_time,
+        user::{AuthUser, Connection},
+    },
 };
 
 /// A transaction that may write, from [`Sigra::begin`](crate::Sigra::begin). It dereferences to a connection. If it is
@@ -54,7 +57,7 @@ impl<U: AuthUser> Transaction<U> {
     pub async fn commit(self) -> Result<(), Error> {
         let Self { database, after_commit, abandoned } = self;
         let to_commit = async move {
-            database.commit().await?;
+            in_time::<U::Database, _>(Box::pin(database.commit())).await?;
             after_commit.into_iter().for_each(|follow_up| follow_up());
             Ok(())
         };
@@ -67,7 +70,7 @@ impl<U: AuthUser> Transaction<U> {
     ///
     /// [`Error::Database`].
     pub async fn rollback(self) -> Result<(), Error> {
-        Ok(self.database.rollback().await?)
+        Ok(in_time::<U::Database, _>(Box::pin(self.database.rollback())).await?)
     }
 
     /// Adds an action for after the commit. It may be lost, because the process can end before.

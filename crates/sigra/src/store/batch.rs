@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
-use super::query::{Query, query};
+use super::query::{Query, kept_query};
 use crate::{
     base::token::{SessionHashes, TokenHash},
     model::database::Dialect,
@@ -63,6 +63,7 @@ impl Batch {
     fn find<DB: Dialect>(&self, tokens: usize) -> sqlx::Result<Query<DB>> {
         let find = self.statements.get(tokens.next_power_of_two().ilog2() as usize).cloned();
         let find = find.ok_or_else(|| sqlx::Error::Protocol("too many tokens in one lookup".to_owned()))?;
-        Ok(query::<DB>(AssertSqlSafe(find)))
+        // Readers replace a connection that fails.
+        Ok(kept_query::<DB>(AssertSqlSafe(find)))
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, Pool, SqlSafeStr, Transaction};
 
-use crate::model::database::Dialect;
+use crate::model::database::{Dialect, in_time};
 
 /// Starts a transaction that can write, on a connection that is in no transaction.
 ///
@@ -14,7 +14,8 @@ pub(crate) async fn begin<DB: Dialect>(pool: &Pool<DB>) -> sqlx::Result<Transact
     loop {
         let conn = pool.acquire().await?;
         if !conn.is_in_transaction() {
-            return Transaction::begin(conn, Some(DB::BEGIN.into_sql_str())).await;
+            let begun = Transaction::begin(conn, Some(DB::BEGIN.into_sql_str()));
+            return in_time::<DB, _>(Box::pin(begun)).await;
         }
         tracing::warn!(target: "sigra", "closing a connection whose transaction the database has ended");
         // An error here would only repeat the earlier failure.

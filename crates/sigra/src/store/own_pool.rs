@@ -13,8 +13,8 @@ pub(super) const READER_CONNECTIONS: u32 = 2;
 /// The readers: of session tokens and, with the feature, of bearer tokens.
 const READERS: u32 = if cfg!(feature = "api-tokens") { 2 } else { 1 };
 
-/// The maximum number of connections that a [`Feed`](crate::model::feed::Feed) can keep.
-const FEED_CONNECTIONS: u32 = 2;
+/// The maximum number of connections of this pool that a [`Feed`](crate::model::feed::Feed) can use.
+const FEED_CONNECTIONS: u32 = 1;
 
 /// How long the database may take to connect.
 const PATIENCE: Duration = Duration::from_secs(2);

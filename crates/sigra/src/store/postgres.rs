@@ -1,5 +1,7 @@
 //! The dialect of PostgreSQL.
 
+use std::time::Duration;
+
 use sqlx::{
     Database, Decode, Encode, PgConnection, PgPool, Postgres, Type,
     encode::IsNull,
@@ -27,6 +29,8 @@ impl Dialect for Postgres {
     const ISOLATION: &'static str = "current_setting('transaction_isolation')";
     const LOCK_USERS: &'static str = "FOR NO KEY UPDATE OF u";
     const SKIP_LOCKED: &'static str = "FOR UPDATE SKIP LOCKED";
+    // Longer than the locks of `BEGIN` and the commits of a slow disk.
+    const RESPONSE_LIMIT: Option<Duration> = Some(Duration::from_secs(15));
     const CHECKPOINT: Option<Checkpoint> = None;
 
     type Feed = Listener;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     base::token::{SessionHashes, TokenHash},
     model::{
-        database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
+        database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time, in_time},
         window::Window,
     },
 };
@@ -16,10 +16,28 @@ use crate::{
 pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
 /// Creates a statement, which the database prepares once for each connection.
+///
+/// One that returns all columns of a table is prepared each time it runs. Otherwise, once the table has another column,
+/// it would fail on every connection that has prepared it: PostgreSQL refuses it ("cached plan must not change result
+/// type"), and sqlx has the old columns in mind when SQLite prepares it again.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
+    let text = text.into_sql_str();
+    let is_kept = !returns_all_columns(text.as_str());
+    let Query(query) = kept_query::<DB>(text);
+    Query(query.persistent(is_kept))
+}
+
+/// Creates a statement that is prepared once for each connection even if it returns all columns of a table. The caller
+/// replaces a connection that fails.
+pub(super) fn kept_query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
     #[cfg(all(test, feature = "sqlite"))]
     tests::STATEMENTS.set(tests::STATEMENTS.get() + 1);
     Query(sqlx::query(text))
+}
+
+/// Returns whether a statement returns all columns of a table, so that its result changes with the table.
+fn returns_all_columns(text: &str) -> bool {
+    ["SELECT *", "RETURNING *", ".*"].iter().any(|all| text.contains(all))
 }
 
 impl<DB: Dialect> Query<DB> {
@@ -59,22 +77,22 @@ impl<DB: Dialect> Query<DB> {
 
     /// Runs the statement, and returns the number of rows that it changed.
     pub async fn execute(self, conn: &mut DB::Connection) -> sqlx::Result<u64> {
-        Ok(DB::rows_affected(&conn.execute(self.0).await?))
+        Ok(DB::rows_affected(&in_time::<DB, _>(conn.execute(self.0)).await?))
     }
 
     /// Runs the statement, and returns its only row.
     pub fn fetch_one(self, conn: &mut DB::Connection) -> BoxFuture<'_, DB::Row> {
-        conn.fetch_one(self.0)
+        in_time::<DB, _>(conn.fetch_one(self.0))
     }
 
     /// Runs the statement, and returns its row, if there is one.
     pub fn fetch_optional(self, conn: &mut DB::Connection) -> BoxFuture<'_, Option<DB::Row>> {
-        conn.fetch_optional(self.0)
+        in_time::<DB, _>(conn.fetch_optional(self.0))
     }
 
     /// Runs the statement, and returns its rows.
     pub fn fetch_all(self, conn: &mut DB::Connection) -> BoxFuture<'_, Vec<DB::Row>> {
-        conn.fetch_all(self.0)
+        in_time::<DB, _>(conn.fetch_all(self.0))
     }
 }
 
@@ -152,12 +170,28 @@ impl<'r, R: Row<Database: Dialect>> InOrder<'r, R> {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
 pub(super) mod tests {
+    #[cfg(feature = "sqlite")]
     use std::cell::Cell;
 
+    use super::returns_all_columns;
+
+    #[cfg(feature = "sqlite")]
     thread_local! {
         /// How many statements this thread has created.
         pub static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn statements_whose_result_changes_with_a_table_are_recognized() {
+        for all in ["SELECT * FROM oauth_flows", "SELECT 1 AS one, u.* FROM users u", "DELETE FROM t RETURNING *"] {
+            assert!(returns_all_columns(all), "{all}");
+        }
+        for some in
+            ["SELECT count(*) FROM users_tokens", "SELECT extract(epoch FROM now()) * 1000", "SELECT u.id FROM u"]
+        {
+            assert!(!returns_all_columns(some), "{some}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Looking up tokens, many in one query.
 
 use std::{
-    io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,7 +14,10 @@ use tokio::{
 use super::own_pool::{OwnPool, READER_CONNECTIONS};
 use crate::{
     base::error::Error,
-    model::user::{AuthUser, Connection},
+    model::{
+        database::no_response,
+        user::{AuthUser, Connection},
+    },
 };
 
 /// The maximum number of lookups in one query.
@@ -75,8 +77,8 @@ impl<U: AuthUser, L: Lookup<U>> Reader<U, L> {
             return Err(sqlx::Error::PoolClosed.into());
         }
         let (answer, answered) = oneshot::channel();
-        self.questions().try_send(Question { token, answer }).map_err(|_| no_answer())?;
-        answered.await.unwrap_or_else(|_| Err(no_answer().into()))
+        self.questions().try_send(Question { token, answer }).map_err(|_| no_response())?;
+        answered.await.unwrap_or_else(|_| Err(no_response().into()))
     }
 
     /// Returns the queue of lookups. The tasks that serve it start with the first lookup, and again if their runtime
@@ -177,7 +179,7 @@ impl<U: AuthUser, L: Lookup<U>> Desk<U, L> {
 
     async fn ask(&mut self, mut connection: PoolConnection<U::Database>, tokens: &[L::Key]) -> Answers<L::Found> {
         let found = timeout(PATIENCE, self.lookup.find(&mut connection, tokens)).await;
-        let found = found.unwrap_or_else(|_| Err(no_answer()));
+        let found = found.unwrap_or_else(|_| Err(no_response()));
         match (&found, &*self.pool) {
             (_, OwnPool::Borrowed(_)) => {}
             (Ok(_), OwnPool::Own(_)) => self.connection = Some(connection),
@@ -189,8 +191,4 @@ impl<U: AuthUser, L: Lookup<U>> Desk<U, L> {
 
 async fn take<U: AuthUser, L: Lookup<U>>(questions: &Questions<U, L>, batch: &mut Vec<Question<U, L>>) -> usize {
     questions.lock().await.recv_many(batch, BATCH).await
-}
-
-fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not respond in time"))
 }

@@ -1,5 +1,7 @@
 //! The dialect of SQLite.
 
+use std::time::Duration;
+
 use sqlx::{
     Database, Decode, Encode, Executor, Sqlite, SqliteConnection, SqlitePool, Type,
     encode::IsNull,
@@ -33,6 +35,7 @@ impl Dialect for Sqlite {
     const ISOLATION: &'static str = "NULL";
     const LOCK_USERS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
+    const RESPONSE_LIMIT: Option<Duration> = None;
     const CHECKPOINT: Option<Checkpoint> = Some(Checkpoint {
         run: "PRAGMA wal_checkpoint(PASSIVE)",
         interval: "PRAGMA wal_autocheckpoint",

@@ -58,7 +58,7 @@ use crate::{
 ///
 /// An unsafe request always runs to its end. A server drops the handler when the client disconnects, so a client that
 /// disconnects at the right moment could change a password and prevent the email about it. Here the rest runs in the
-/// background, without your task-locals; [`Sigra::settle`] waits for it. A body that
+/// background for at most ten minutes, without your task-locals; [`Sigra::settle`] waits for it. A body that
 /// [stalls](crate::Config::body_timeout) becomes an error, so that no handler waits forever. Of a safe request, such as
 /// the callback of a provider, only [commits](crate::Transaction::commit) run to their end.
 ///

@@ -7,7 +7,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, Refusal, Transaction, User, log_in::account_named};
+use super::{Accounts, Refusal, Transaction, User, log_in::account_named, user::query_user};
 use crate::database::Connection;
 
 /// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
@@ -162,7 +162,7 @@ impl Accounts {
         user: &User,
         client: &Client,
     ) -> Result<User, sigra::Error> {
-        let confirmed = sqlx::query_as(
+        let confirmed = query_user(
             "UPDATE users SET confirmed_at = coalesce(confirmed_at, $1), updated_at = $1 WHERE id = $2 RETURNING *",
         )
         .bind(self.sigra.now())

@@ -14,7 +14,7 @@ use super::stolen_sessions;
 // </device_bound>
 use super::{
     policy::{DEMO_EMAIL, DEMO_PASSWORD, Policy},
-    user::{Inserted, NewUser, User, normalize_email},
+    user::{Inserted, NewUser, User, normalize_email, query_user},
     user_notifier::UserNotifier,
 };
 use crate::database::{Connection, Pool};
@@ -127,7 +127,7 @@ impl Accounts {
         rehashed: HashedPassword,
         password: &Password,
     ) -> Result<Option<User>, sigra::Error> {
-        let updated = sqlx::query_as(
+        let updated = query_user(
             "UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3 AND hashed_password = $4 RETURNING *",
         )
         .bind(rehashed)
@@ -139,7 +139,7 @@ impl Accounts {
         if updated.is_some() {
             return Ok(updated);
         }
-        let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user.id).fetch_optional(&self.pool).await?;
+        let user = query_user("SELECT * FROM users WHERE id = $1").bind(user.id).fetch_optional(&self.pool).await?;
         let is_valid = self.sigra.verify_password(user.as_ref(), password).await? != Verification::Invalid;
         Ok(user.filter(|_| is_valid))
     }
@@ -179,5 +179,5 @@ pub(super) async fn get_user_by_normalized_email(
     email: &str,
 ) -> Result<Option<User>, sigra::Error> {
     let email = email.to_ascii_lowercase();
-    Ok(sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email).fetch_optional(conn).await?)
+    Ok(query_user("SELECT * FROM users WHERE lower(email) = $1").bind(email).fetch_optional(conn).await?)
 }

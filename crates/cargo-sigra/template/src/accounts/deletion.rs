@@ -174,13 +174,20 @@ impl Accounts {
     /// Runs both cleanups every hour.
     pub async fn run_cleanup(self) {
         loop {
-            if let Err(error) = self.delete_expired_users().await {
-                tracing::warn!(%error, "can't delete accounts that are past their grace period");
-            }
-            if let Err(error) = self.delete_unused_users().await {
-                tracing::warn!(%error, "can't delete accounts that were never used");
+            // A statement may wait for a database server that vanished.
+            if tokio::time::timeout(INTERVAL, self.clean_up()).await.is_err() {
+                tracing::warn!("the cleanup of accounts took longer than an hour: it was stopped");
             }
             tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    async fn clean_up(&self) {
+        if let Err(error) = self.delete_expired_users().await {
+            tracing::warn!(%error, "can't delete accounts that are past their grace period");
+        }
+        if let Err(error) = self.delete_unused_users().await {
+            tracing::warn!(%error, "can't delete accounts that were never used");
         }
     }
 }

@@ -4,7 +4,7 @@ use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Aud
 
 use super::{
     Accounts, FieldErrors, Refusal, User,
-    user::{invalid_email, normalize_email},
+    user::{invalid_email, normalize_email, query_user},
 };
 use crate::database::Connection;
 // <languages>
@@ -99,7 +99,7 @@ impl Accounts {
         let taken = self.sigra.email_tokens().take_in(&mut tx, &token, context).await?;
         let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(Refusal::Link)?;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
-        let updated = sqlx::query_as(
+        let updated = query_user(
             "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *",
         )
         .bind(&sent.to)

@@ -4,7 +4,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, Password, Recovered, audit, token::Context};
 
-use super::{Accounts, Refusal, User};
+use super::{Accounts, Refusal, User, user::query_user};
 use crate::database::Connection;
 
 impl Accounts {
@@ -54,7 +54,7 @@ impl Accounts {
         email: &str,
         hashed_password: &str,
     ) -> Result<User, Refusal> {
-        let given_back = sqlx::query_as(
+        let given_back = query_user(
             "UPDATE users SET email = $1, hashed_password = $2, confirmed_at = coalesce(confirmed_at, $3),
             delete_after = NULL, updated_at = $3 WHERE id = $4 RETURNING *",
         )

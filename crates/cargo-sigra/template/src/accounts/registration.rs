@@ -6,7 +6,7 @@ use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit
 
 use super::{
     Accounts, FieldErrors, Refusal, Transaction, User,
-    user::{Inserted, NewUser, normalize_email},
+    user::{Inserted, NewUser, normalize_email, query_user},
 };
 use crate::database::Connection;
 
@@ -93,7 +93,7 @@ impl Accounts {
         // const INSERT: &str = "INSERT INTO users (email, hashed_password, inserted_at, updated_at)
         //     VALUES ($1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
         // </!uuid>
-        let inserted: Option<User> = sqlx::query_as(INSERT)
+        let inserted: Option<User> = query_user(INSERT)
             .bind(new.email)
             .bind(new.hashed_password.map(HashedPassword::as_str))
             .bind(self.sigra.now())

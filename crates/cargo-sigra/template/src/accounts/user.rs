@@ -4,6 +4,7 @@ use sigra::{
     HashedPassword, Password,
     password::{PasswordPolicy, PasswordProblem},
 };
+use sqlx::query::QueryAs;
 use time::OffsetDateTime;
 
 use super::policy::{DEMO_PASSWORD, Policy};
@@ -75,6 +76,14 @@ impl User {
         let normal = |email: &str| normalize_email(email).unwrap_or_else(|| email.trim().to_owned());
         normal(typed) == normal(&self.email)
     }
+}
+
+/// Creates a statement that returns users with all their columns. It is prepared each time it runs: once a migration has
+/// added a column, it would fail on each connection that has prepared it, such as those of old processes.
+pub(super) fn query_user(
+    sql: &'static str,
+) -> QueryAs<'static, Database, User, <Database as sqlx::Database>::Arguments> {
+    sqlx::query_as(sql).persistent(false)
 }
 
 // <languages>

@@ -25,7 +25,7 @@ pub type Database = sqlx::Sqlite;
 
 // <migrates>
 /// The application's schema, compiled in.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+pub const MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 // </migrates>
 
 pub(super) const NAME: &str = "SQLite";
@@ -110,15 +110,15 @@ fn is_busy(error: &sqlx::Error) -> bool {
 // <migrates>
 /// Migrates in one transaction that locks the file, because sqlx has no lock for migrations on SQLite: other servers
 /// that start at the same moment wait, and find nothing left to do.
-pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
-    if MIGRATIONS.iter().any(|migration| migration.no_tx) {
-        return MIGRATIONS.run(conn).await;
+pub(super) async fn migrate(migrations: &Migrator, conn: &mut SqliteConnection) -> Result<(), MigrateError> {
+    if migrations.iter().any(|migration| migration.no_tx) {
+        return migrations.run(conn).await;
     }
     let begun = Instant::now();
     loop {
         match conn.begin_with("BEGIN IMMEDIATE").await {
             Ok(mut tx) => {
-                MIGRATIONS.run(&mut *tx).await?;
+                migrations.run(&mut *tx).await?;
                 return Ok(tx.commit().await?);
             }
             Err(error) if is_busy(&error) && begun.elapsed() < START_TIMEOUT => tokio::time::sleep(START_AGAIN).await,

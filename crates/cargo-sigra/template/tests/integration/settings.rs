@@ -489,14 +489,14 @@ fn uncommented(line: &str) -> &str {
 async fn an_unreachable_database_is_named() {
     // <template>
     let (url, shown) = if cfg!(feature = "postgres") {
-        ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app")
+        ("postgres://app:secret@%2Fnowhere/app", "postgres://app:***@%2Fnowhere/app")
     } else {
         ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db")
     };
     // </template>
     // <!template>
     // <postgres>
-    // let (url, shown) = ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app");
+    // let (url, shown) = ("postgres://app:secret@%2Fnowhere/app", "postgres://app:***@%2Fnowhere/app");
     // </postgres>
     // <sqlite>
     // let (url, shown) = ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db");
