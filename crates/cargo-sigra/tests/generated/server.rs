@@ -13,7 +13,7 @@ use std::{
 use ureq::{Agent, http::header};
 
 const PASSWORD: &str = "violet lantern over quiet water";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running application, which is killed when it is dropped.
 pub struct Server {
@@ -25,6 +25,19 @@ pub struct Server {
 
 impl Server {
     pub fn start(program: &Path, folder: &Path) -> Self {
+        let (mut server, begun) = (Self::spawn(program, folder), Instant::now());
+        while server.agent().get(&server.url).call().is_err() {
+            assert!(begun.elapsed() < PATIENCE, "the application doesn't respond");
+            // Another process may have taken the port in the meantime.
+            if server.child.try_wait().expect("a child").is_some() {
+                server = Self::spawn(program, folder);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn spawn(program: &Path, folder: &Path) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
         fs::write(folder.join("app.db"), "").expect("a database");
         let child = Command::new(program)
@@ -34,15 +47,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("the application");
-        let mut server =
-            Self { child, program: program.to_owned(), url: format!("http://{address}"), cookies: BTreeMap::new() };
-        let begun = Instant::now();
-        while server.agent().get(&server.url).call().is_err() {
-            assert!(server.child.try_wait().expect("a child").is_none(), "the application has ended");
-            assert!(begun.elapsed() < PATIENCE, "the application doesn't respond");
-            thread::sleep(Duration::from_millis(20));
-        }
-        server
+        Self { child, program: program.to_owned(), url: format!("http://{address}"), cookies: BTreeMap::new() }
     }
 
     /// Starts another process of the program without `APP_ENV`, waits until it ends, and returns its error.

@@ -21,7 +21,7 @@ fn the_server_responds() -> Result<(), Box<dyn Error>> {
         .env("APP_ENV", "test")
         .spawn()?;
 
-    let connection = (0..100).find_map(|_| {
+    let connection = (0..600).find_map(|_| {
         thread::sleep(Duration::from_millis(100));
         TcpStream::connect(address).ok()
     });
