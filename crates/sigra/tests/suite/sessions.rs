@@ -203,7 +203,10 @@ async fn a_login_can_end_all_other_sessions_of_its_user() {
 async fn other_sessions_end_only_when_the_second_factor_was_presented() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
-    let elsewhere = host.log_in(&user).await;
+    let elsewhere = host.client();
+    assert_redirected_to(&host.post_log_in(&elsewhere, &user, false).await, "/mfa-challenge");
+    let code = host.totp_code(&user).await;
+    assert_status(&elsewhere.post("/mfa-challenge", &[("code", &code)]).await, StatusCode::OK);
     host.clock().advance(MINUTE);
     let browser = TestClient::new(one_session_for_each_user(host.sigra(), &user));
     assert_status(&browser.post("/log-in", &[]).await, StatusCode::OK);
