@@ -111,8 +111,8 @@ require_all!(A, B, C, D);
 pub struct Permissions(Box<str>);
 
 impl Permissions {
-    /// Adds a permission by its type, so that a misspelled one doesn't compile. Neither does a type whose
-    /// [name](Permission::NAME) is none.
+    /// Adds a permission by its type, so that a misspelled one doesn't compile. A type whose
+    /// [name](Permission::NAME) is invalid doesn't either.
     ///
     /// ```
     /// # use sigra::{Permission, bearer::Permissions};
