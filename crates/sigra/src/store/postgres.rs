@@ -29,6 +29,9 @@ impl Dialect for Postgres {
     const ISOLATION: &'static str = "current_setting('transaction_isolation')";
     const LOCK_USERS: &'static str = "FOR NO KEY UPDATE OF u";
     const SKIP_LOCKED: &'static str = "FOR UPDATE SKIP LOCKED";
+    // Once the table has another column, PostgreSQL refuses them until the connection is closed: "cached plan must not
+    // change result type", SQLSTATE 0A000.
+    const KEEPS_ALL_COLUMNS: bool = false;
     // Longer than the locks of `BEGIN` and the commits of a slow disk.
     const RESPONSE_LIMIT: Option<Duration> = Some(Duration::from_secs(15));
     const CHECKPOINT: Option<Checkpoint> = None;

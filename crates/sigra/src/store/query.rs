@@ -17,12 +17,11 @@ pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
 /// Creates a statement, which the database prepares once for each connection.
 ///
-/// One that returns all columns of a table is prepared each time it runs. Otherwise, once the table has another column,
-/// it would fail on every connection that has prepared it: PostgreSQL refuses it ("cached plan must not change result
-/// type"), and sqlx has the old columns in mind when SQLite prepares it again.
+/// One that returns all columns of a table is prepared each time it runs if the database would refuse it on every
+/// connection that has prepared it, once the table has another column.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
     let text = text.into_sql_str();
-    let is_kept = !returns_all_columns(text.as_str());
+    let is_kept = DB::KEEPS_ALL_COLUMNS || !returns_all_columns(text.as_str());
     let Query(query) = kept_query::<DB>(text);
     Query(query.persistent(is_kept))
 }

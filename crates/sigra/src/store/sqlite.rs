@@ -35,6 +35,7 @@ impl Dialect for Sqlite {
     const ISOLATION: &'static str = "NULL";
     const LOCK_USERS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
+    const KEEPS_ALL_COLUMNS: bool = true;
     const RESPONSE_LIMIT: Option<Duration> = None;
     const CHECKPOINT: Option<Checkpoint> = Some(Checkpoint {
         run: "PRAGMA wal_checkpoint(PASSIVE)",

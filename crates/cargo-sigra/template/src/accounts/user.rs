@@ -78,12 +78,16 @@ impl User {
     }
 }
 
-/// Creates a statement that returns users with all their columns. It is prepared each time it runs: once a migration has
-/// added a column, it would fail on each connection that has prepared it, such as those of old processes.
+/// Creates a statement that returns users with all their columns.
 pub(super) fn query_user(
     sql: &'static str,
 ) -> QueryAs<'static, Database, User, <Database as sqlx::Database>::Arguments> {
-    sqlx::query_as(sql).persistent(false)
+    sqlx::query_as(sql)
+        // <postgres>
+        // Prepares it each time: once a migration has added a column, PostgreSQL refuses a statement with `*` on each
+        // connection that has prepared it, such as those of old processes.
+        .persistent(false)
+    // </postgres>
 }
 
 // <languages>

@@ -4,7 +4,7 @@ use sigra::{
     Client, Config, RememberMe, Sigra, config::Argon2Params, oauth::ProviderIdentity, testing::TestHost, token::Context,
 };
 
-use super::host::{Host, User, secret};
+use crate::suite::host::{Host, User, secret};
 
 const NEW_COLUMNS: &str = "
     ALTER TABLE users ADD COLUMN shoe_size integer;
