@@ -9,11 +9,12 @@ use super::{
 };
 
 /// Names of other programs and libraries.
-const FOREIGN: [&str; 19] = [
+const FOREIGN: [&str; 20] = [
     "auth_session",
     "auth_user",
     "auto_stop_machines",
     "cookie_jar",
+    "default_pool_size",
     "encrypted_password",
     "get_group_permissions",
     "get_user_permissions",
