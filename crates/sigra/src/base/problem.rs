@@ -92,8 +92,7 @@ impl Problem {
     /// use axum::http::StatusCode;
     /// use sigra::Problem;
     ///
-    /// const QUOTA: Problem =
-    ///     Problem::new(StatusCode::CONFLICT).code("quota_exceeded").detail("Your plan allows three projects.");
+    /// const QUOTA: Problem = Problem::new(StatusCode::CONFLICT).detail("Your plan allows three projects.");
     ///
     /// async fn create_project() -> Result<(), Problem> {
     ///     Err(QUOTA)
