@@ -139,6 +139,7 @@ async function passkeyPages(page, open) {
   await open("mfa-settings-rename");
   await page.getByRole("button", { name: "Remove… My laptop" }).click();
   await open("mfa-settings-remove");
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
 }
 
 /** Visits the settings of access tokens. */
