@@ -2,11 +2,12 @@
 
 // <pages>
 use askama::Template;
+use axum::http::StatusCode;
 // </pages>
 use axum::{
     body::to_bytes,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     middleware::Next,
     response::Response,
 };
@@ -214,7 +215,7 @@ fn advice_for(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Json, Router, middleware::from_fn, response::IntoResponse, routing::get};
+    use axum::{Json, Router, http::StatusCode, middleware::from_fn, response::IntoResponse, routing::get};
     use serde_json::{Value, json};
     use sigra::testing::{TestClient, TestResponse};
 
