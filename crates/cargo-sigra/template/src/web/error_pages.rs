@@ -213,6 +213,7 @@ fn advice_for(status: StatusCode) -> &'static str {
 }
 // </pages>
 
+// <app>
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, http::StatusCode, middleware::from_fn, response::IntoResponse, routing::get};
@@ -269,3 +270,4 @@ mod tests {
         }
     }
 }
+// </app>
