@@ -4,11 +4,8 @@ mod generated;
 
 use generated::{Generated, Workspace};
 
-/// The common choices, with the library that would be published. In the long run, the packed generator is built too,
-/// and each application is built separately, with only its own features of dependencies.
-#[test]
-#[ignore = "a separate step of `./test`: it builds applications, which would slow other tests down"]
-fn the_common_applications_pass_their_checks() {
+/// The common choices, with the library that would be published.
+fn common_applications() -> Workspace {
     let flags = |flags: &'static str| flags.split_whitespace().collect::<Vec<_>>();
     let applications = [
         ("notes", &flags("--user Member --table members")[..]),
@@ -21,8 +18,22 @@ fn the_common_applications_pass_their_checks() {
         ),
         ("backend", &flags("--api-only")),
     ];
-    // The template's own tests are those of the others, and `--long` runs them in generated applications too.
-    let workspace = Workspace::of(&applications, &["server"]).with_example();
+    // The template's own tests are those of the others, which run in more applications below.
+    Workspace::of(&applications, &["server"]).with_example()
+}
+
+#[test]
+#[ignore = "a separate step of `./test`: it builds applications, which would slow other tests down"]
+fn the_common_applications_compile_without_warnings() {
+    common_applications().lint();
+}
+
+/// Below, the packed generator is built too, and each application is built separately, with only its own features of
+/// dependencies.
+#[test]
+#[ignore = "a step of `./test --long`: it builds applications"]
+fn the_common_applications_pass_their_checks() {
+    let workspace = common_applications();
     workspace.check();
 
     let mut server = workspace.serve("server");

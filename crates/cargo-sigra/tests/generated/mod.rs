@@ -5,6 +5,7 @@ pub mod packages;
 pub mod server;
 
 use std::{
+    cell::Cell,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -63,6 +64,8 @@ pub struct Workspace {
     /// The generator in the packages. Without it, the one of this checkout, which is built already.
     packed_generator: Option<PathBuf>,
     tested: Vec<&'static str>,
+    /// Whether tests were built, which take much space.
+    has_programs: Cell<bool>,
 }
 
 impl Workspace {
@@ -98,7 +101,7 @@ impl Workspace {
         fs::create_dir_all(dependencies.join("src")).expect("made");
         fs::write(dependencies.join("src/lib.rs"), "//! Nothing.\n").expect("written");
         fs::write(dependencies.join("Cargo.toml"), packages.dependencies(DEPENDENCIES)).expect("written");
-        Self { folder, packages, packed_generator, tested: tested.to_vec() }
+        Self { folder, packages, packed_generator, tested: tested.to_vec(), has_programs: Cell::new(false) }
     }
 
     fn with(self, applications: &[(&str, &[&str])]) -> Self {
@@ -143,11 +146,17 @@ impl Workspace {
 
     /// Checks that all are formatted and have no warnings, and that those to test pass their own tests.
     pub fn check(&self) {
+        self.lint();
+        self.has_programs.set(true);
+        cargo(self.folder.path(), &self.test());
+    }
+
+    /// Checks the formatting, and that everything compiles without warnings.
+    pub fn lint(&self) {
         // With `--all`, it would also be about the library, by its path.
         cargo(self.folder.path(), &["fmt", "--check"]);
         let lints = ["clippy", "--offline", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         cargo(self.folder.path(), &lints);
-        cargo(self.folder.path(), &self.test());
     }
 
     /// Returns the arguments with which Cargo tests the applications.
@@ -166,7 +175,7 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        if !thread::panicking() {
+        if self.has_programs.get() && !thread::panicking() {
             remove_programs(self.folder.path(), &self.test());
         }
     }
