@@ -84,7 +84,7 @@ fn create_private(file: &Path) {
     }
 }
 
-/// Other systems let only the owner's programs read a new file, unless its folder says otherwise.
+/// On Windows, a new file has the permissions of its folder.
 #[cfg(not(unix))]
 fn create_private(_: &Path) {}
 

@@ -666,29 +666,38 @@ async fn a_closed_registration_answers_the_same_for_every_address() {
 }
 
 // <oauth>
-#[tokio::test]
-async fn a_closed_registration_registers_no_account_at_a_provider() {
+/// Starts an API with a provider whose proofs of email addresses it trusts.
+async fn api_with_provider(more: &[(&str, &str)]) -> (Api, TestProvider) {
     let corp = TestProvider::start().await;
-    let issuer = corp.issuer().to_owned();
-    let env = [
-        ("REGISTRATION", "closed"),
+    let provider = [
         ("OAUTH_PROVIDERS", "corp"),
-        ("OAUTH_CORP_ISSUER", &issuer),
+        ("OAUTH_CORP_ISSUER", corp.issuer()),
         ("OAUTH_CORP_CLIENT_ID", TestProvider::CLIENT_ID),
         ("OAUTH_CORP_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
         ("OAUTH_CORP_TRUST_EMAILS", "true"),
     ];
-    let api = Api(Host::with(&env).await);
+    let api = Api(Host::with(&[&provider, more].concat()).await);
     let corp = corp.clock(api.clock().clone());
+    (api, corp)
+}
+
+/// Sends a browser to the provider, and returns what comes back with it.
+async fn visit_provider(corp: &TestProvider, browser: &TestClient, path: &str) -> Value {
+    let begun = post(browser, path, json!({})).await.json::<Value>();
+    let callback = corp.approve(begun["url"].as_str().expect("a URL"));
+    let parameter = |name| callback.parameter(name);
+    json!({ "code": parameter("code"), "state": parameter("state"), "iss": parameter("iss") })
+}
+
+#[tokio::test]
+async fn a_closed_registration_registers_no_account_at_a_provider() {
+    let (api, corp) = api_with_provider(&[("REGISTRATION", "closed")]).await;
     let user = api.registered_fixture().await;
     api.0.confirm(&user).await;
     let browser = api.client();
     let visit = async |account: ProviderAccount| {
         corp.log_in_as(account);
-        let begun = post(&browser, "/users/auth/corp", json!({})).await.json::<Value>();
-        let callback = corp.approve(begun["url"].as_str().expect("a URL"));
-        let parameter = |name| callback.parameter(name);
-        let callback = json!({ "code": parameter("code"), "state": parameter("state"), "iss": parameter("iss") });
+        let callback = visit_provider(&corp, &browser, "/users/auth/corp").await;
         post(&browser, "/users/auth/corp/complete", callback).await
     };
     for stranger in [
@@ -712,24 +721,8 @@ async fn a_closed_registration_registers_no_account_at_a_provider() {
 /// The frontend redirects to the provider, serves the callback's page, and passes on what came with it.
 #[tokio::test]
 async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
-    let corp = TestProvider::start().await;
-    let issuer = corp.issuer().to_owned();
-    let env = [
-        ("OAUTH_PROVIDERS", "corp"),
-        ("OAUTH_CORP_ISSUER", &issuer),
-        ("OAUTH_CORP_CLIENT_ID", TestProvider::CLIENT_ID),
-        ("OAUTH_CORP_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
-        ("OAUTH_CORP_TRUST_EMAILS", "true"),
-    ];
-    let api = Api(Host::with(&env).await);
-    let corp = corp.clock(api.clock().clone());
-    let visit = async |browser: &TestClient, path: &str| {
-        let begun = post(browser, path, json!({})).await;
-        let begun = begun.json::<Value>();
-        let callback = corp.approve(begun["url"].as_str().expect("a URL"));
-        let parameter = |name| callback.parameter(name);
-        json!({ "code": parameter("code"), "state": parameter("state"), "iss": parameter("iss") })
-    };
+    let (api, corp) = api_with_provider(&[]).await;
+    let visit = async |browser: &TestClient, path: &str| visit_provider(&corp, browser, path).await;
     let complete = "/users/auth/corp/complete";
     corp.log_in_as(ProviderAccount::new("jane").email("jane@example.com", true));
     let browser = api.client();
