@@ -1,5 +1,6 @@
 //! Personal access tokens: `api_tokens`.
 
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::{
@@ -84,10 +85,12 @@ pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, n
 
 /// Deletes the expired tokens of a user beyond the maximum: those that expired first.
 pub(crate) async fn forget_expired<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, now: Time) -> sqlx::Result<()> {
-    const FORGET: &str = "DELETE FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 AND id NOT IN (
-        SELECT id FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 ORDER BY expires_at DESC, id DESC LIMIT $3)";
-    let forget = query::<U::Database>(FORGET).bind(user.clone()).bind(now).bind(MAX_EXPIRED);
-    forget.execute(conn).await.map(drop)
+    let forget = format!(
+        "DELETE FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 AND id NOT IN (
+             SELECT id FROM api_tokens WHERE user_id = $1 AND expires_at <= $2
+             ORDER BY expires_at DESC, id DESC LIMIT {MAX_EXPIRED})"
+    );
+    query::<U::Database>(AssertSqlSafe(forget)).bind(user.clone()).bind(now).execute(conn).await.map(drop)
 }
 
 /// Deletes a token, if it is this user's. Returns its name.

@@ -1,5 +1,6 @@
 //! Authorization codes: `oauth_codes`.
 
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -58,8 +59,10 @@ pub(crate) async fn insert<U: AuthUser>(
     const INSERT: &str = "INSERT INTO oauth_codes
         (code, user_id, session_id, client_id, redirect_uri, challenge, permissions, resource, user_agent, inserted_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    const FORGET: &str = "DELETE FROM oauth_codes WHERE user_id = $1 AND code NOT IN (
-        SELECT code FROM oauth_codes WHERE user_id = $1 ORDER BY inserted_at DESC, code LIMIT $2)";
+    let forget = format!(
+        "DELETE FROM oauth_codes WHERE user_id = $1 AND code NOT IN (
+             SELECT code FROM oauth_codes WHERE user_id = $1 ORDER BY inserted_at DESC, code LIMIT {MAX})"
+    );
     query::<U::Database>(INSERT)
         .bind(code.as_bytes())
         .bind(row.user.clone())
@@ -73,7 +76,7 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(Time(row.inserted_at))
         .execute(&mut *conn)
         .await?;
-    query::<U::Database>(FORGET).bind(row.user.clone()).bind(MAX).execute(conn).await.map(drop)
+    query::<U::Database>(AssertSqlSafe(forget)).bind(row.user.clone()).execute(conn).await.map(drop)
 }
 
 /// Locks the row of the user of a code, and returns the user. Then [`find`] sees what the lock waited for.

@@ -1,5 +1,6 @@
 //! Visits of browsers to providers, and identities that wait for a browser's next step: `oauth_flows`.
 
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -69,8 +70,10 @@ pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, new: &NewFlow<
     const INSERT: &str = "INSERT INTO oauth_flows
         (state, browser, provider, purpose, user_id, session_id, remembered, sealed, inserted_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    const FORGET: &str = "DELETE FROM oauth_flows WHERE browser = $1 AND state NOT IN (
-        SELECT state FROM oauth_flows WHERE browser = $1 ORDER BY inserted_at DESC, state LIMIT $2)";
+    let forget = format!(
+        "DELETE FROM oauth_flows WHERE browser = $1 AND state NOT IN (
+             SELECT state FROM oauth_flows WHERE browser = $1 ORDER BY inserted_at DESC, state LIMIT {MAX})"
+    );
     query::<U::Database>(INSERT)
         .bind(new.state.as_bytes())
         .bind(new.browser.as_bytes())
@@ -83,7 +86,7 @@ pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, new: &NewFlow<
         .bind(Time(new.now))
         .execute(&mut *conn)
         .await?;
-    query::<U::Database>(FORGET).bind(new.browser.as_bytes()).bind(MAX).execute(conn).await.map(drop)
+    query::<U::Database>(AssertSqlSafe(forget)).bind(new.browser.as_bytes()).execute(conn).await.map(drop)
 }
 
 /// Takes out a flow of this browser and this provider that began within a time. Of several concurrent calls, only one

@@ -247,11 +247,13 @@ pub(crate) async fn insert_token<U: AuthUser>(
 ) -> sqlx::Result<()> {
     const INSERT: &str = "INSERT INTO oauth_tokens (token, grant_id, permissions, expires_at, inserted_at)
         VALUES ($1, $2, $3, $4, $5)";
-    const FORGET: &str = "DELETE FROM oauth_tokens WHERE grant_id = $1 AND token NOT IN (
-        SELECT token FROM oauth_tokens WHERE grant_id = $1 ORDER BY inserted_at DESC, token LIMIT $2)";
+    let forget = format!(
+        "DELETE FROM oauth_tokens WHERE grant_id = $1 AND token NOT IN (
+             SELECT token FROM oauth_tokens WHERE grant_id = $1 ORDER BY inserted_at DESC, token LIMIT {MAX_TOKENS})"
+    );
     let insert = query::<U::Database>(INSERT).bind(new.token.as_bytes()).bind(grant).bind(new.permissions);
     insert.bind(Time(new.expires_at)).bind(Time(new.now)).execute(&mut *conn).await?;
-    query::<U::Database>(FORGET).bind(grant).bind(MAX_TOKENS).execute(conn).await.map(drop)
+    query::<U::Database>(AssertSqlSafe(forget)).bind(grant).execute(conn).await.map(drop)
 }
 
 /// Records that a grant is in use, and from where, unless another process has since `not_since`.

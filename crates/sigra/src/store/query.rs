@@ -17,6 +17,9 @@ pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
 /// Creates a statement, which the database prepares once for each connection.
 ///
+/// A `LIMIT` that never changes belongs in the text: SQLite prepares a statement with a bound one each time it runs,
+/// because the plan depends on it.
+///
 /// One that returns all columns of a table is prepared each time it runs if the database would refuse it on every
 /// connection that has prepared it, once the table has another column.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
