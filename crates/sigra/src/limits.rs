@@ -19,6 +19,8 @@
 
 use std::{fmt::Display, time::Duration};
 
+use uuid::Uuid;
+
 use crate::{
     base::{clock::millis, error::Error, telemetry},
     browser::cookie_session::CookieSession,
@@ -181,14 +183,13 @@ impl<U: AuthUser> Limits<'_, U> {
         user: &U::Id,
     ) -> Result<(), Error> {
         // The attempts of a browser that became known in this request were counted with those of unknown browsers.
-        let known = match session.is_new_browser() {
-            true => None,
-            false => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?,
+        let known = match session.noted_browser(user) {
+            Some(known) => known,
+            None => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?.map(|known| known.id),
         };
-        let own = known.as_ref().map(|known| self.known_key("log in", known));
-        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| self.login_key(account))).await?;
-        store::attempts::forget::<U::Database>(conn, &self.all_known_key("log in", user)).await?;
-        Ok(())
+        let own = known.map_or_else(|| self.login_key(account), |known| self.known_key("log in", known));
+        let all_known = self.all_known_key("log in", user);
+        Ok(store::attempts::forget::<U::Database>(conn, [&own, &all_known]).await?)
     }
 
     /// Counts an answer to a challenge, across all sessions of the user. A browser in which they presented a second
@@ -212,11 +213,10 @@ impl<U: AuthUser> Limits<'_, U> {
     ) -> Result<(), Error> {
         let known = self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
-        let own = known.as_ref().map(|known| self.known_key("second factor", known));
-        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| self.second_factor_key(user)))
-            .await?;
-        store::attempts::forget::<U::Database>(conn, &self.all_known_key("second factor", user)).await?;
-        Ok(())
+        let own = known.map(|known| self.known_key("second factor", known.id));
+        let own = own.unwrap_or_else(|| self.second_factor_key(user));
+        let all_known = self.all_known_key("second factor", user);
+        Ok(store::attempts::forget::<U::Database>(conn, [&own, &all_known]).await?)
     }
 
     /// Counts an attempt of a known browser separately, as long as all known browsers of the user together are within
@@ -231,7 +231,7 @@ impl<U: AuthUser> Limits<'_, U> {
     ) -> Result<Transaction<U>, Error> {
         let Some(known) = known else { return self.begin_count(limit, strangers).await };
         // Like a login that forgets these counters, it locks that of the browser first.
-        let mut tx = self.begin_count(limit, &self.known_key(purpose, known)).await?;
+        let mut tx = self.begin_count(limit, &self.known_key(purpose, known.id)).await?;
         match self.attempt(&mut tx, Limit::KNOWN_BROWSERS, &self.all_known_key(purpose, &known.user)).await {
             Ok(()) => Ok(tx),
             Err(Error::TooManyAttempts { .. }) => {
@@ -279,7 +279,7 @@ impl<U: AuthUser> Limits<'_, U> {
     }
 
     async fn forget_key(self, key: &[u8; 32]) -> Result<(), Error> {
-        transact!(self.sigra, conn => Ok(store::attempts::forget::<U::Database>(conn, key).await?))
+        transact!(self.sigra, conn => Ok(store::attempts::forget::<U::Database>(conn, [key, key]).await?))
     }
 
     async fn attempt(self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
@@ -330,8 +330,8 @@ impl<U: AuthUser> Limits<'_, U> {
     }
 
     /// Returns the key of one known browser.
-    fn known_key(self, purpose: &str, known: &Browser<U::Id>) -> [u8; 32] {
-        self.key(&[purpose, "known browser", &known.id.to_string()])
+    fn known_key(self, purpose: &str, known: Uuid) -> [u8; 32] {
+        self.key(&[purpose, "known browser", &known.to_string()])
     }
 
     /// Returns the key of all known browsers of a user.

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    fmt,
+    fmt::{self, Display},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,6 +17,7 @@ use http::HeaderMap;
 #[cfg(feature = "device-bound")]
 use http::HeaderValue;
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 #[cfg(feature = "device-bound")]
 use crate::browser::{
@@ -104,12 +105,19 @@ struct State {
     /// What the browser does with the response. It is known once a handler takes the session as an argument.
     visit: Visit,
     known_write: Option<KnownTokens>,
-    is_new_browser: bool,
+    login_browser: Option<Box<LoginBrowser>>,
     trust_write: Option<TrustTokens>,
     #[cfg(feature = "oauth")]
     oauth_write: Option<(BrowserToken, Duration)>,
     #[cfg(feature = "device-bound")]
     binding: BindingOfResponse,
+}
+
+/// The browser of a login in this request.
+struct LoginBrowser {
+    user: String,
+    /// The ID of the known browser. `None` if it was new to the user.
+    id: Option<Uuid>,
 }
 
 /// Device-bound sessions.
@@ -322,12 +330,19 @@ impl CookieSession {
     /// ```
     #[must_use]
     pub fn is_new_browser(&self) -> bool {
-        self.state().is_new_browser
+        self.state().login_browser.as_ref().is_some_and(|browser| browser.id.is_none())
     }
 
-    /// Notes that the browser is new to the user who logs in.
-    pub(crate) fn note_new_browser(&self) {
-        self.state().is_new_browser = true;
+    /// Notes that a user logs in, and the ID of the browser if it is known to be theirs already.
+    pub(crate) fn note_browser(&self, user: &dyn Display, id: Option<Uuid>) {
+        self.state().login_browser = Some(Box::new(LoginBrowser { user: user.to_string(), id }));
+    }
+
+    /// Returns the ID of the browser if this user logged in with it in this request: `Some(None)` if it was new to
+    /// them.
+    pub(crate) fn noted_browser(&self, user: &dyn Display) -> Option<Option<Uuid>> {
+        let state = self.state();
+        state.login_browser.as_ref().filter(|browser| browser.user == user.to_string()).map(|browser| browser.id)
     }
 
     /// Returns the tokens that the browser is known by, one for each user.
@@ -496,7 +511,7 @@ impl State {
             entries: Entries::new(cookies.clone(), request.clone(), id),
             visit: Visit::Page,
             known_write: None,
-            is_new_browser: false,
+            login_browser: None,
             trust_write: None,
             #[cfg(feature = "oauth")]
             oauth_write: None,

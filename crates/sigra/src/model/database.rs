@@ -50,6 +50,8 @@ pub trait Dialect:
     const ISOLATION: &'static str;
     /// The clause that locks rows of users, named `u`, until the end of the transaction.
     const LOCK_USERS: &'static str;
+    /// The clause that locks rows until the end of the transaction, in the order of the query.
+    const LOCK_ROWS: &'static str;
     /// The clause that skips rows that other transactions have locked.
     const SKIP_LOCKED: &'static str;
     /// Whether to prepare statements that return all columns of a table only once for each connection.

@@ -26,8 +26,12 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<(), Error> {
         let seen = Seen { mfa_verified_at, now: self.now() };
         let kept = session.clone();
-        if let Some(known) = self.find_known_browser(tx, session, Some(user)).await? {
-            store::browsers::touch::<U>(tx, known.id, seen).await?;
+        let tokens = session.known_tokens().hashes();
+        if !tokens.is_empty()
+            && let Some(known) =
+                store::browsers::touch::<U>(tx, (BrowserKind::Known, user), &tokens, self.known_within(), seen).await?
+        {
+            session.note_browser(user, Some(known));
             tx.after_commit(move || kept.keep_known_tokens());
             return Ok(());
         }
@@ -35,7 +39,7 @@ impl<U: AuthUser> Sigra<U> {
         let (kind, hash, client) = (BrowserKind::Known, token.hash(), session.client());
         let new = NewBrowser { kind, token: hash, client: &client, seen, verified_by: None, session: None };
         store::browsers::insert::<U>(tx, user, &new).await?;
-        session.note_new_browser();
+        session.note_browser(user, None);
         tx.after_commit(move || kept.keep_new_known_token(token));
         Ok(())
     }
@@ -62,9 +66,12 @@ impl<U: AuthUser> Sigra<U> {
         if tokens.is_empty() {
             return Ok(None);
         }
-        let used = Window::of(KNOWN_BROWSER_TTL, self.now());
-        let known = store::browsers::find::<U>(conn, BrowserKind::Known, &tokens, used).await?;
+        let known = store::browsers::find::<U>(conn, BrowserKind::Known, &tokens, self.known_within()).await?;
         Ok(known.into_iter().find(|known| Some(&known.user) == user))
+    }
+
+    fn known_within(&self) -> Window {
+        Window::of(KNOWN_BROWSER_TTL, self.now())
     }
 }
 

@@ -143,8 +143,8 @@ impl<U: AuthUser> Sigra<U> {
         Ok(Some(outcome))
     }
 
-    /// Opens a session in place of the browser's earlier one. The user's row must be locked. The browser gets the token
-    /// after the commit.
+    /// Opens a session in place of the browser's earlier one. The rows of the user and of those whose sessions the
+    /// browser presents must be locked. The browser gets the token after the commit.
     pub(crate) async fn log_in_in(
         &self,
         tx: &mut Transaction<U>,

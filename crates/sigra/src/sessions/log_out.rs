@@ -24,6 +24,7 @@ impl<U: AuthUser> Sigra<U> {
     pub async fn log_out(&self, session: &CookieSession) -> Result<(), Error> {
         if !session.presented().is_empty() {
             let ended = transact!(self, conn => {
+                self.lock_users_of(conn, &session.presented(), session.authenticated_session(), None).await?;
                 let ended = self.end_presented_in(conn, session).await?;
                 for ended in &ended {
                     self.audit().record_in(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
@@ -43,13 +44,17 @@ impl<U: AuthUser> Sigra<U> {
     /// [`Error::Database`].
     pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
         let (token, client) = (std::slice::from_ref(token), Client::default());
-        let ended = transact!(self, conn => self.end_tokens_in(conn, token, None, &client).await)?;
+        let ended = transact!(self, conn => {
+            self.lock_users_of(conn, token, None, None).await?;
+            self.end_tokens_in(conn, token, None, &client).await
+        })?;
         self.logged_out(&ended);
         Ok(())
     }
 
     /// Ends every session, of any user, that the browser presents a current or earlier token of, and the session that
-    /// authenticated this request: another tab may be renewing it at this moment.
+    /// authenticated this request: another tab may be renewing it at this moment. The rows of their users must be
+    /// [locked](Self::lock_presented).
     pub(crate) async fn end_presented_in(
         &self,
         conn: &mut Connection<U>,
@@ -65,7 +70,6 @@ impl<U: AuthUser> Sigra<U> {
         authenticated: Option<SessionId>,
         client: &Client,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
-        self.lock_users_of(conn, tokens, authenticated, None).await?;
         let replaced_after = earlier(self.now(), self.parts.config.sessions.reissue_grace);
         let mut sessions = Vec::new();
         for token in tokens {

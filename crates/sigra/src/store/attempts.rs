@@ -63,9 +63,17 @@ async fn time_left<DB: Dialect>(conn: &mut DB::Connection, key: &[u8; 32], time:
     left.fetch_optional(conn).await?.map_or(Ok(0), |row| row.value("ms"))
 }
 
-/// Deletes the counter of a key.
-pub(crate) async fn forget<DB: Dialect>(conn: &mut DB::Connection, key: &[u8; 32]) -> sqlx::Result<()> {
-    let forget = query::<DB>("DELETE FROM auth_attempts WHERE key = $1").bind(key.as_slice());
+/// Deletes the counters of two keys, and locks the first one first, as attempts that count both do.
+pub(crate) async fn forget<DB: Dialect>(
+    conn: &mut DB::Connection,
+    [first, second]: [&[u8; 32]; 2],
+) -> sqlx::Result<()> {
+    let forget = format!(
+        "DELETE FROM auth_attempts WHERE key IN (
+             SELECT key FROM auth_attempts WHERE key IN ($1, $2) ORDER BY key = $2 {})",
+        DB::LOCK_ROWS
+    );
+    let forget = query::<DB>(AssertSqlSafe(forget)).bind(first.as_slice()).bind(second.as_slice());
     forget.execute(conn).await.map(drop)
 }
 

@@ -27,6 +27,9 @@ use crate::{
 /// first.
 const MAX_BROWSERS: i64 = 16;
 
+/// The columns of a [`Browser`], by name, so that the database prepares the statements once.
+const COLUMNS: &str = "id, user_id, token, ip, user_agent, inserted_at, mfa_verified_at, mfa_verified_by";
+
 /// The kind of a browser: the context of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrowserKind {
@@ -102,7 +105,7 @@ pub(crate) async fn find<U: AuthUser>(
     used: Window,
 ) -> sqlx::Result<Vec<Browser<U::Id>>> {
     let find = format!(
-        "SELECT * FROM users_tokens
+        "SELECT {COLUMNS} FROM users_tokens
          WHERE context = $2 AND last_used_at > $3 AND last_used_at <= $4 AND token {}",
         U::Database::IN_LIST
     );
@@ -118,12 +121,13 @@ pub(crate) async fn list<U: AuthUser>(
     user: &U::Id,
     used: Window,
 ) -> sqlx::Result<Vec<Browser<U::Id>>> {
-    const LIST: &str = "SELECT * FROM users_tokens
-        WHERE context = $1 AND user_id = $2 AND last_used_at > $3 AND last_used_at <= $4
-        ORDER BY last_used_at DESC, id DESC LIMIT $5";
-    let list = query::<U::Database>(LIST).bind(kind.context()).bind(user.clone());
-    let list = list.bind_window(used).bind(MAX_BROWSERS);
-    Ok(readable(&list.fetch_all(conn).await?, "id", browser::<U>))
+    let list = format!(
+        "SELECT {COLUMNS} FROM users_tokens
+         WHERE context = $1 AND user_id = $2 AND last_used_at > $3 AND last_used_at <= $4
+         ORDER BY last_used_at DESC, id DESC LIMIT {MAX_BROWSERS}"
+    );
+    let list = query::<U::Database>(AssertSqlSafe(list)).bind(kind.context()).bind(user.clone());
+    Ok(readable(&list.bind_window(used).fetch_all(conn).await?, "id", browser::<U>))
 }
 
 fn browser<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Browser<U::Id>> {
@@ -149,10 +153,11 @@ pub(crate) async fn insert<U: AuthUser>(
         (id, user_id, context, token, ip, user_agent, mfa_verified_at, mfa_verified_by, session_id,
          last_used_at, issued_at, inserted_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)";
-    const FORGET: &str = "DELETE FROM users_tokens
-        WHERE context = $1 AND user_id = $2 AND id NOT IN (
-            SELECT id FROM users_tokens WHERE context = $1 AND user_id = $2
-            ORDER BY last_used_at DESC, id DESC LIMIT $3)";
+    let forget = format!(
+        "DELETE FROM users_tokens WHERE context = $1 AND user_id = $2 AND id NOT IN (
+             SELECT id FROM users_tokens WHERE context = $1 AND user_id = $2
+             ORDER BY last_used_at DESC, id DESC LIMIT {MAX_BROWSERS})"
+    );
     query::<U::Database>(INSERT)
         .bind(Uuid::now_v7())
         .bind(user.clone())
@@ -166,16 +171,29 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(Time(new.seen.now))
         .execute(conn)
         .await?;
-    let forget = query::<U::Database>(FORGET).bind(new.kind.context()).bind(user.clone()).bind(MAX_BROWSERS);
+    let forget = query::<U::Database>(AssertSqlSafe(forget)).bind(new.kind.context()).bind(user.clone());
     forget.execute(conn).await.map(drop)
 }
 
-/// Records that a user has logged in with a browser again.
-pub(crate) async fn touch<U: AuthUser>(conn: &mut Connection<U>, id: Uuid, seen: Seen) -> sqlx::Result<()> {
-    const TOUCH: &str = "UPDATE users_tokens
-        SET last_used_at = $2, mfa_verified_at = coalesce($3, mfa_verified_at) WHERE id = $1";
-    let touch = query::<U::Database>(TOUCH).bind(id).bind(Time(seen.now)).bind(seen.mfa_verified_at.map(Time));
-    touch.execute(conn).await.map(drop)
+/// Records that a user has logged in again with the browser that holds one of these tokens and was used within a time.
+/// Returns the ID of its row, or `None` if there is none.
+pub(crate) async fn touch<U: AuthUser>(
+    conn: &mut Connection<U>,
+    (kind, user): (BrowserKind, &U::Id),
+    tokens: &[TokenHash],
+    used: Window,
+    seen: Seen,
+) -> sqlx::Result<Option<Uuid>> {
+    let touch = format!(
+        "UPDATE users_tokens SET last_used_at = $6, mfa_verified_at = coalesce($7, mfa_verified_at)
+         WHERE context = $2 AND last_used_at > $3 AND last_used_at <= $4 AND user_id = $5 AND token {}
+         RETURNING id",
+        U::Database::IN_LIST
+    );
+    let touch = query::<U::Database>(AssertSqlSafe(touch)).bind_tokens(tokens).bind(kind.context()).bind_window(used);
+    let touch = touch.bind(user.clone()).bind(Time(seen.now)).bind(seen.mfa_verified_at.map(Time));
+    let touched = touch.fetch_all(conn).await?;
+    Ok(readable(&touched, "id", |row| row.value("id")).into_iter().next())
 }
 
 /// Records the session that was opened in a browser.

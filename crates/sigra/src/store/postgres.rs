@@ -28,6 +28,7 @@ impl Dialect for Postgres {
     const IN_LIST: &'static str = "= ANY($1)";
     const ISOLATION: &'static str = "current_setting('transaction_isolation')";
     const LOCK_USERS: &'static str = "FOR NO KEY UPDATE OF u";
+    const LOCK_ROWS: &'static str = "FOR UPDATE";
     const SKIP_LOCKED: &'static str = "FOR UPDATE SKIP LOCKED";
     // Once the table has another column, PostgreSQL refuses them until the connection is closed: "cached plan must not
     // change result type", SQLSTATE 0A000.

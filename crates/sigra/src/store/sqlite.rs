@@ -34,6 +34,7 @@ impl Dialect for Sqlite {
     // There is one writer at a time, which has locked the whole database.
     const ISOLATION: &'static str = "NULL";
     const LOCK_USERS: &'static str = "";
+    const LOCK_ROWS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
     const KEEPS_ALL_COLUMNS: bool = true;
     const RESPONSE_LIMIT: Option<Duration> = None;
