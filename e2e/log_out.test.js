@@ -4,7 +4,7 @@ import { chromium } from "playwright-core";
 import { EMAIL } from "./support/app.js";
 import {
   DEVICE_COOKIE,
-  LAST_WAY_COOKIE,
+  LAST_LOGIN_METHOD_COOKIE,
   REMEMBER_ME_COOKIE,
   SESSION_COOKIE,
   assertAnonymous,
@@ -27,7 +27,7 @@ suite("logging out", (world) => {
   after(() => withPageCache?.close());
 
   withAndWithoutJavaScript((mode) => {
-    it("leaves only the cookies of the known browser and of the last way to log in", async () => {
+    it("leaves only the cookies of the known browser and of the last login method", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page, { rememberMe: true });
       await page.goto("/");
@@ -36,7 +36,7 @@ suite("logging out", (world) => {
       await assertAt(page, "/");
       await assertFlash(page, "Logged out successfully.");
       const cookies = await page.context().cookies();
-      assert.deepEqual(cookies.map(({ name }) => name).sort(), [DEVICE_COOKIE, LAST_WAY_COOKIE]);
+      assert.deepEqual(cookies.map(({ name }) => name).sort(), [DEVICE_COOKIE, LAST_LOGIN_METHOD_COOKIE]);
       const stored = await page.evaluate(async () => [
         ...Object.keys(localStorage),
         ...Object.keys(sessionStorage),

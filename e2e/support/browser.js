@@ -14,7 +14,7 @@ export const WINDOWS_CHROME =
 export const SESSION_COOKIE = "_my_app_key";
 export const REMEMBER_ME_COOKIE = "_my_app_web_user_remember_me";
 export const DEVICE_COOKIE = "_my_app_device";
-export const LAST_WAY_COOKIE = "_my_app_last_way";
+export const LAST_LOGIN_METHOD_COOKIE = "_my_app_last_login_method";
 
 /** Returns the options to start Chromium. */
 export function launchOptions() {
@@ -124,7 +124,7 @@ export async function assertLoggedIn(page) {
 /** Returns the names of all cookies, except those that stay after a logout and log nobody in. */
 export async function cookieNames(context) {
   const names = (await context.cookies()).map((cookie) => cookie.name);
-  return names.filter((name) => ![DEVICE_COOKIE, LAST_WAY_COOKIE].includes(name)).sort();
+  return names.filter((name) => ![DEVICE_COOKIE, LAST_LOGIN_METHOD_COOKIE].includes(name)).sort();
 }
 
 function onPath(name) {

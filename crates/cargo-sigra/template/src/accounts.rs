@@ -49,7 +49,7 @@ mod user_notifier;
 pub use self::api_tokens::AskedToken;
 // </api_tokens>
 // <oauth>
-pub use self::identities::Arrived;
+pub use self::identities::ProviderOutcome;
 // </oauth>
 // <mfa>
 pub use self::mfa::FEW_BACKUP_CODES;

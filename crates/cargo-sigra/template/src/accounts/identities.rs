@@ -19,12 +19,12 @@ use super::{
     user::{Inserted, NewUser, invalid_email, normalize_email},
 };
 
-/// How often a login is decided again because another request changed what the decision relied on.
-const TRIES: usize = 4;
+/// How often to retry a login after another request changed what the decision relied on.
+const MAX_TRIES: usize = 4;
 
-/// What a login at a provider led to.
+/// The outcome of a login at a provider.
 #[must_use = "a login may not be complete yet: send the user to the next step"]
-pub enum Arrived {
+pub enum ProviderOutcome {
     /// The user was logged in, or has a next step.
     LogIn {
         next_step: NextStep,
@@ -58,8 +58,8 @@ impl Accounts {
         self.provider(name).map_or_else(|| name.to_owned(), |provider| provider.label().to_owned())
     }
 
-    /// Begins a visit to a provider, and returns the URL to redirect to.
-    pub async fn begin_at_provider(
+    /// Begins a login at a provider, and returns the URL to redirect to.
+    pub async fn begin_provider_flow(
         &self,
         session: &CookieSession,
         provider: &str,
@@ -69,27 +69,27 @@ impl Accounts {
         self.sigra.oauth_flows().begin(session, &self.policy.providers, provider, &uri, purpose).await
     }
 
-    /// Completes a visit to a provider, and does what it was for.
-    pub async fn arrive_from_provider(
+    /// Completes a login at a provider: logs in, links the identity, or enters sudo mode.
+    pub async fn complete_provider_flow(
         &self,
         session: &CookieSession,
         scope: Option<&Scope<User>>,
         provider: &str,
         callback: &Callback,
-    ) -> Result<Arrived, FlowError> {
+    ) -> Result<ProviderOutcome, FlowError> {
         let (flows, uri) = (self.sigra.oauth_flows(), self.redirect_uri(provider));
-        let arrival = flows.complete(session, scope, &self.policy.providers, provider, &uri, callback).await?;
-        match (arrival, scope) {
+        let outcome = flows.complete(session, scope, &self.policy.providers, provider, &uri, callback).await?;
+        match (outcome, scope) {
             (FlowOutcome::LogIn { identity, remember_me }, _) => {
                 Ok(self.log_in_with_identity(session, &identity, remember_me).await?)
             }
             (FlowOutcome::Link(identity), Some(scope)) => {
-                Ok(Arrived::Link(self.link_identity(session, scope, &identity).await?))
+                Ok(ProviderOutcome::Link(self.link_identity(session, scope, &identity).await?))
             }
             (FlowOutcome::Reauthenticate(identity), Some(scope)) => {
                 match self.sigra.identities().reauthenticate(session, scope, &identity).await {
-                    Ok(Checked::Valid(())) => Ok(Arrived::Sudo),
-                    Ok(Checked::Invalid) | Err(sigra::Error::SecondFactorRequired) => Ok(Arrived::SudoRefused),
+                    Ok(Checked::Valid(())) => Ok(ProviderOutcome::Sudo),
+                    Ok(Checked::Invalid) | Err(sigra::Error::SecondFactorRequired) => Ok(ProviderOutcome::SudoRefused),
                     Err(error) => Err(error.into()),
                 }
             }
@@ -109,31 +109,31 @@ impl Accounts {
         session: &CookieSession,
         identity: &ProviderIdentity,
         remember_me: RememberMe,
-    ) -> Result<Arrived, sigra::Error> {
+    ) -> Result<ProviderOutcome, sigra::Error> {
         let mut took_over = false;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             match self.sigra.identities().decide(identity, self.owner_of(identity)).await? {
                 Decision::LogIn(known) => {
-                    let next_step = self.log_in_known(session, known, remember_me).await?;
-                    return Ok(Arrived::LogIn { next_step, took_over });
+                    let next_step = self.log_in_linked_user(session, known, remember_me).await?;
+                    return Ok(ProviderOutcome::LogIn { next_step, took_over });
                 }
                 Decision::Register { .. } | Decision::AskForEmail if !self.policy.registration_open => {
-                    return Ok(Arrived::RegistrationClosed);
+                    return Ok(ProviderOutcome::RegistrationClosed);
                 }
                 Decision::Register { email } => self.register_with_identity(session, &email, identity).await?,
                 Decision::TakeOver(user) => took_over |= self.take_over_by_identity(session, &user, identity).await?,
                 Decision::LogInToLink => {
                     self.sigra.identities().hold(session, identity, remember_me).await?;
-                    return Ok(Arrived::LogInToLink);
+                    return Ok(ProviderOutcome::LogInToLink);
                 }
                 Decision::AskForEmail => {
                     // Nobody can receive email at the address, if it was proven.
                     let mut unproven = identity.clone();
                     unproven.email_proven = false;
                     self.sigra.identities().hold(session, &unproven, remember_me).await?;
-                    return Ok(Arrived::AskForEmail);
+                    return Ok(ProviderOutcome::AskForEmail);
                 }
-                Decision::Inactive => return Ok(Arrived::Inactive),
+                Decision::Inactive => return Ok(ProviderOutcome::Inactive),
             }
         }
         Err(sigra::Error::CredentialsChanged)
@@ -150,7 +150,7 @@ impl Accounts {
     }
 
     /// Logs in the user who has linked an identity, as a password would.
-    async fn log_in_known(
+    async fn log_in_linked_user(
         &self,
         session: &CookieSession,
         known: KnownIdentity<User>,

@@ -24,7 +24,7 @@ pub mod home;
 // <languages>
 pub mod language;
 // </languages>
-mod last_way;
+mod last_login_method;
 // <magic_link>
 pub mod login_link;
 // </magic_link>

@@ -281,7 +281,7 @@ pub fn app(state: AppState) -> Router {
         // </oauth_server>
         // <oauth>
         // The form comes from the provider's site.
-        .route("/users/auth/{provider}/callback", post(oauth::posted_callback))
+        .route("/users/auth/{provider}/callback", post(oauth::form_post_callback))
         // </oauth>
         // <app>
         .route("/healthz", get(health::show))

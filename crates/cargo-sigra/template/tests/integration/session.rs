@@ -35,9 +35,9 @@ async fn the_login_form_works_with_password_managers() {
     }
 }
 
-/// The next person at a shared computer learns the way, and not whose it was.
+/// The next person at a shared computer learns the method, but not whose login it was.
 #[tokio::test]
-async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
+async fn the_login_page_hints_at_the_last_login_method_of_this_browser() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -48,7 +48,7 @@ async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
     browser.delete("/users/log-out").await;
     browser.close_and_reopen();
     assert!(has_hint().await);
-    let left = browser.cookie("_my_app_last_way");
+    let left = browser.cookie("_my_app_last_login_method");
     assert_eq!(left.as_deref(), Some("password"), "nothing says who logged in");
     // <magic_link>
     let link = {
@@ -66,19 +66,20 @@ async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
 
 /// A host beside this one could otherwise set it, or a network that reads plain HTTP.
 #[tokio::test]
-async fn the_cookie_of_the_last_way_has_a_prefix_in_production() {
+async fn the_cookie_of_the_last_login_method_has_a_prefix_in_production() {
     let host = Host::with(&PROD).await;
     let user = host.registered_fixture().await;
     let browser = host.client();
     let response = browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
     let cookies = response.set_cookies();
-    let cookie = cookies.iter().find(|cookie| cookie.name() == "__Secure-_my_app_last_way").expect("the cookie");
+    let cookie =
+        cookies.iter().find(|cookie| cookie.name() == "__Secure-_my_app_last_login_method").expect("the cookie");
     assert_eq!((cookie.secure(), cookie.path(), cookie.domain()), (Some(true), Some("/users/log-in"), None));
     browser.delete("/users/log-out").await;
     assert_contains(&browser.get("/users/log-in").await, "Last used");
 
     let other = host.client();
-    other.set_cookie("_my_app_last_way", "password");
+    other.set_cookie("_my_app_last_login_method", "password");
     assert!(!other.get("/users/log-in").await.text().contains("Last used"), "it has no prefix");
 }
 

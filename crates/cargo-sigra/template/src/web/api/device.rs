@@ -22,7 +22,7 @@ use crate::{
 
 /// A program that waits for the user who entered its code.
 #[derive(Serialize)]
-pub struct Waiting {
+pub struct PendingDevice {
     client: Client,
     permissions: Vec<Permission>,
     /// The part of the application that it will be able to use, unless it will be able to use all of it.
@@ -35,7 +35,7 @@ pub struct Waiting {
     lifetime: u64,
 }
 
-impl From<DeviceRequest> for Waiting {
+impl From<DeviceRequest> for PendingDevice {
     fn from(request: DeviceRequest) -> Self {
         Self {
             client: (&request.client).into(),
@@ -54,7 +54,7 @@ pub async fn create(
     State(accounts): State<Accounts>,
     Sudo(scope): Sudo<User>,
     Json(form): Json<EnteredCode>,
-) -> Result<Json<Waiting>> {
+) -> Result<Json<PendingDevice>> {
     let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
     let request = accounts.sigra().oauth_server().enter_user_code(&scope, &code).await?.ok_or(NOT_FOUND)?;
     Ok(Json(request.into()))

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{refusal::found, session};
 use crate::{
-    accounts::{Accounts, Arrived, Refusal, User},
+    accounts::{Accounts, ProviderOutcome, Refusal, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{Pending, PendingRegistration, ProviderLogin},
@@ -30,11 +30,11 @@ const BAD_REQUEST: Problem = Problem::new(StatusCode::BAD_REQUEST);
 
 /// Where to redirect the browser.
 #[derive(Serialize)]
-pub struct Begun {
+pub struct ProviderRedirect {
     url: String,
 }
 
-/// What a login at a provider led to, besides the outcomes of every login.
+/// The outcomes of a login at a provider, besides those of every login.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 enum Outcome {
@@ -50,7 +50,7 @@ enum Outcome {
 
 /// The identity that waits for this browser's next step.
 #[derive(Serialize)]
-pub struct Waiting {
+pub struct PendingIdentity {
     pending: String,
     provider: String,
     email: Option<String>,
@@ -72,7 +72,7 @@ pub async fn create(
     session: CookieSession,
     Path(provider): Path<String>,
     Json(body): Json<ProviderLogin>,
-) -> Result<Json<Begun>> {
+) -> Result<Json<ProviderRedirect>> {
     begin(&accounts, &session, &provider, FlowPurpose::LogIn(body.remember_me)).await
 }
 
@@ -81,7 +81,7 @@ pub async fn sudo(
     session: CookieSession,
     scope: Scope<User>,
     Path(provider): Path<String>,
-) -> Result<Json<Begun>> {
+) -> Result<Json<ProviderRedirect>> {
     begin(&accounts, &session, &provider, FlowPurpose::Reauthenticate(&scope)).await
 }
 
@@ -90,7 +90,7 @@ pub async fn link(
     session: CookieSession,
     sudo: Sudo<User>,
     Path(provider): Path<String>,
-) -> Result<Json<Begun>> {
+) -> Result<Json<ProviderRedirect>> {
     begin(&accounts, &session, &provider, FlowPurpose::Link(&sudo)).await
 }
 
@@ -99,9 +99,9 @@ async fn begin(
     session: &CookieSession,
     provider: &str,
     purpose: FlowPurpose<'_, User>,
-) -> Result<Json<Begun>> {
-    let url = accounts.begin_at_provider(session, provider, purpose).await.map_err(refused)?;
-    Ok(Json(Begun { url }))
+) -> Result<Json<ProviderRedirect>> {
+    let url = accounts.begin_provider_flow(session, provider, purpose).await.map_err(flow_problem)?;
+    Ok(Json(ProviderRedirect { url }))
 }
 
 pub async fn complete(
@@ -111,23 +111,23 @@ pub async fn complete(
     Path(provider): Path<String>,
     Json(callback): Json<Callback>,
 ) -> Result<Response> {
-    let arrived = accounts.arrive_from_provider(&session, scope.as_ref(), &provider, &callback).await;
-    let outcome = match arrived.map_err(refused)? {
-        Arrived::LogIn { next_step, took_over } => {
+    let outcome = accounts.complete_provider_flow(&session, scope.as_ref(), &provider, &callback).await;
+    let outcome = match outcome.map_err(flow_problem)? {
+        ProviderOutcome::LogIn { next_step, took_over } => {
             return Ok(session::respond_to_provider(next_step, took_over)?.into_response());
         }
-        Arrived::LogInToLink => Outcome::LogInToLink,
-        Arrived::AskForEmail => Outcome::EmailRequired,
-        Arrived::Link(linked) => return linked_or_not(linked),
-        Arrived::Sudo => Outcome::Confirmed,
-        Arrived::SudoRefused => return Err(BAD_REQUEST.code("not_your_identity").into()),
-        Arrived::RegistrationClosed => return Err(Refusal::RegistrationClosed.into()),
-        Arrived::Inactive => return Err(Problem::new(StatusCode::FORBIDDEN).code("account_inactive").into()),
+        ProviderOutcome::LogInToLink => Outcome::LogInToLink,
+        ProviderOutcome::AskForEmail => Outcome::EmailRequired,
+        ProviderOutcome::Link(linked) => return linked_response(linked),
+        ProviderOutcome::Sudo => Outcome::Confirmed,
+        ProviderOutcome::SudoRefused => return Err(BAD_REQUEST.code("not_your_identity").into()),
+        ProviderOutcome::RegistrationClosed => return Err(Refusal::RegistrationClosed.into()),
+        ProviderOutcome::Inactive => return Err(Problem::new(StatusCode::FORBIDDEN).code("account_inactive").into()),
     };
     Ok(Json(outcome).into_response())
 }
 
-fn linked_or_not(linked: Linked) -> Result<Response> {
+fn linked_response(linked: Linked) -> Result<Response> {
     match linked {
         Linked::Now | Linked::Before => Ok(Json(Outcome::Linked).into_response()),
         Linked::ByAnother => Err(Problem::new(StatusCode::CONFLICT).code("linked_to_another_account").into()),
@@ -135,10 +135,10 @@ fn linked_or_not(linked: Linked) -> Result<Response> {
     }
 }
 
-pub async fn pending(State(accounts): State<Accounts>, session: CookieSession) -> Result<Json<Waiting>> {
+pub async fn pending(State(accounts): State<Accounts>, session: CookieSession) -> Result<Json<PendingIdentity>> {
     let pending = accounts.sigra().identities().pending(&session).await?.ok_or(NOT_FOUND)?;
     let identity = pending.identity;
-    Ok(Json(Waiting {
+    Ok(Json(PendingIdentity {
         pending: pending.id,
         provider: identity.provider,
         email: identity.email,
@@ -162,7 +162,7 @@ pub async fn link_pending(
     Json(body): Json<Pending>,
 ) -> Result<Response> {
     let (_, linked) = accounts.link_pending_identity(&session, &sudo, &body.pending).await?.ok_or(NOT_FOUND)?;
-    linked_or_not(linked)
+    linked_response(linked)
 }
 
 pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Result<Json<Vec<LinkedAccount>>> {
@@ -186,7 +186,7 @@ pub async fn unlink(
 }
 
 /// Only an error of ours is a 5xx. A provider's error is a 400 whose code says what happened.
-fn refused(error: FlowError) -> crate::web::error::Error {
+fn flow_problem(error: FlowError) -> crate::web::error::Error {
     match error {
         FlowError::Library(error) => error.into(),
         FlowError::Provider(OauthError::UnknownProvider) => NOT_FOUND.into(),

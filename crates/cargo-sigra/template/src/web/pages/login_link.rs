@@ -10,7 +10,7 @@ use sigra::{CookieSession, Flash, LoginMethod, RememberMe, Scope};
 use super::{
     check_email::{self, Link},
     form::Form,
-    last_way::LastWay,
+    last_login_method::LastLoginMethod,
     mail_link::{LinkPage, bad_link},
 };
 use crate::{
@@ -65,13 +65,13 @@ pub async fn update(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
-    last_way: LastWay,
+    last_login_method: LastLoginMethod,
     Form(form): Form<Remember>,
 ) -> Result<Response> {
     match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
         Ok(next_step) => {
             let next = user_auth::after_log_in(&session, next_step)?;
-            Ok((last_way.remember(LoginMethod::Link), next).into_response())
+            Ok((last_login_method.remember(LoginMethod::Link), next).into_response())
         }
         Err(Refusal::Link) => bad_link(&session, user_auth::LOGIN_PATH),
         Err(refusal) => Err(refusal.into()),

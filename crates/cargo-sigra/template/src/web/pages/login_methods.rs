@@ -149,7 +149,7 @@ pub async fn link(
     Form(form): Form<Pending>,
 ) -> Result<Response> {
     match accounts.link_pending_identity(&session, &sudo, &form.pending).await? {
-        Some((pending, linked)) => oauth::put_linked(&accounts, &session, &pending.identity.provider, linked)?,
+        Some((pending, linked)) => oauth::put_link_result(&accounts, &session, &pending.identity.provider, linked)?,
         None => session.put_flash(Flash::Error, t!("This login has expired. Start again."))?,
     }
     Ok(Redirect::to(METHODS_PATH).into_response())

@@ -15,10 +15,10 @@ use sigra::{
 use super::{
     check_email::{self, Link},
     form::Form,
-    last_way::{LastWay, way_of_provider},
+    last_login_method::{LastLoginMethod, provider_method},
 };
 use crate::{
-    accounts::{Accounts, Arrived, FieldErrors, Refusal, User},
+    accounts::{Accounts, FieldErrors, ProviderOutcome, Refusal, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{PendingRegistration, ProviderLogin},
@@ -50,9 +50,9 @@ impl From<&Provider> for ProviderButton {
     }
 }
 
-/// Returns the buttons, with a hint at the last way to log in, if it is known: none without providers.
-pub fn buttons(accounts: &Accounts, last_way: &str) -> Vec<ProviderButton> {
-    let is_last = |provider: &Provider| way_of_provider(provider.name()) == last_way;
+/// Returns a button for each provider, and marks the one of the last login in this browser.
+pub fn buttons(accounts: &Accounts, last_login_method: &str) -> Vec<ProviderButton> {
+    let is_last = |provider: &Provider| provider_method(provider.name()) == last_login_method;
     let button = |provider| ProviderButton { is_last: is_last(provider), ..provider.into() };
     accounts.policy().providers.iter().map(button).collect()
 }
@@ -107,7 +107,7 @@ pub async fn begin(
     provider: &str,
     purpose: FlowPurpose<'_, User>,
 ) -> Result<Response> {
-    match accounts.begin_at_provider(session, provider, purpose).await {
+    match accounts.begin_provider_flow(session, provider, purpose).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),
         Err(error) => problem(accounts, session, scope, provider, error),
     }
@@ -119,19 +119,19 @@ pub async fn callback(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(provider): Path<String>,
-    last_way: LastWay,
+    last_login_method: LastLoginMethod,
     callback: Result<Query<Callback>, QueryRejection>,
 ) -> Result<Response> {
     let Query(callback) = callback.unwrap_or_default();
-    match accounts.arrive_from_provider(&session, scope.as_ref(), &provider, &callback).await {
-        Ok(arrived) => arrive(&accounts, &session, scope.as_ref(), &last_way, &provider, arrived),
+    match accounts.complete_provider_flow(&session, scope.as_ref(), &provider, &callback).await {
+        Ok(outcome) => respond(&accounts, &session, scope.as_ref(), &last_login_method, &provider, outcome),
         Err(error) => problem(&accounts, &session, scope.as_ref(), &provider, error),
     }
 }
 
 /// Sends a provider's form, which comes from another site and so without cookies, to the callback as a `GET`, which
 /// comes with them. It reads nothing of the form and changes nothing.
-pub async fn posted_callback(Path(provider): Path<String>, form: String) -> Response {
+pub async fn form_post_callback(Path(provider): Path<String>, form: String) -> Response {
     let form = url::form_urlencoded::parse(form.as_bytes());
     let passed = form.filter(|(name, _)| ["code", "state", "iss", "error"].contains(&name.as_ref()));
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(passed).finish();
@@ -139,33 +139,33 @@ pub async fn posted_callback(Path(provider): Path<String>, form: String) -> Resp
     Redirect::to(&format!("/users/auth/{provider}/callback?{query}")).into_response()
 }
 
-fn arrive(
+fn respond(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
-    last_way: &LastWay,
+    last_login_method: &LastLoginMethod,
     provider: &str,
-    arrived: Arrived,
+    outcome: ProviderOutcome,
 ) -> Result<Response> {
-    match arrived {
-        Arrived::LogIn { next_step, took_over } => {
+    match outcome {
+        ProviderOutcome::LogIn { next_step, took_over } => {
             let redirect = user_auth::after_log_in(session, next_step)?;
             if took_over {
                 session.put_flash(Flash::Info, t!("Your email address is confirmed. Someone else may have registered this account with it before, so we logged them out and removed their password."))?;
             }
-            Ok((last_way.remember_provider(provider), redirect).into_response())
+            Ok((last_login_method.remember_provider(provider), redirect).into_response())
         }
-        Arrived::LogInToLink | Arrived::AskForEmail => Ok(Redirect::to(PENDING_PATH).into_response()),
-        Arrived::Link(linked) => {
-            put_linked(accounts, session, provider, linked)?;
+        ProviderOutcome::LogInToLink | ProviderOutcome::AskForEmail => Ok(Redirect::to(PENDING_PATH).into_response()),
+        ProviderOutcome::Link(linked) => {
+            put_link_result(accounts, session, provider, linked)?;
             Ok(Redirect::to(METHODS_PATH).into_response())
         }
-        Arrived::Sudo => Ok(user_auth::redirect_back(session, user_auth::AFTER_LOGIN_PATH).into_response()),
-        Arrived::SudoRefused => {
+        ProviderOutcome::Sudo => Ok(user_auth::redirect_back(session, user_auth::AFTER_LOGIN_PATH).into_response()),
+        ProviderOutcome::SudoRefused => {
             session.put_flash(Flash::Error, t!("That isn't an account that you have linked. Try again."))?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
         }
-        Arrived::RegistrationClosed => {
+        ProviderOutcome::RegistrationClosed => {
             let provider = accounts.provider_label(provider);
             let what = t!(
                 "No account here is linked to this {provider} account, and registration is closed. If you have an account, log in another way, then link it in your settings.",
@@ -173,12 +173,12 @@ fn arrive(
             );
             Ok(problem_page(session, scope, what))
         }
-        Arrived::Inactive => Ok(problem_page(session, scope, t!("This account can't be used.").to_owned())),
+        ProviderOutcome::Inactive => Ok(problem_page(session, scope, t!("This account can't be used.").to_owned())),
     }
 }
 
 /// Puts the message about the result of linking.
-pub fn put_linked(accounts: &Accounts, session: &CookieSession, provider: &str, linked: Linked) -> Result<()> {
+pub fn put_link_result(accounts: &Accounts, session: &CookieSession, provider: &str, linked: Linked) -> Result<()> {
     let provider = accounts.provider_label(provider);
     match linked {
         Linked::Now => session.put_flash(Flash::Info, t!("You can now log in with {provider}.", provider))?,

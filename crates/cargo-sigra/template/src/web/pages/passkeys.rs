@@ -7,7 +7,7 @@ use axum::{
 use sigra::{Checked, CookieSession, Flash, LoginMethod, Scope, Sudo, mfa::MfaEnrollment};
 use uuid::Uuid;
 
-use super::{form::Form, last_way::LastWay, mfa};
+use super::{form::Form, last_login_method::LastLoginMethod, mfa};
 use crate::{
     accounts::{Accounts, User},
     web::{
@@ -79,13 +79,13 @@ pub async fn delete(
 pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    last_way: LastWay,
+    last_login_method: LastLoginMethod,
     Form(form): Form<PasskeyLogin>,
 ) -> Result<Response> {
     match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
         Checked::Valid(next_step) => {
             let next = user_auth::after_log_in(&session, next_step)?;
-            Ok((last_way.remember(LoginMethod::Passkey), next).into_response())
+            Ok((last_login_method.remember(LoginMethod::Passkey), next).into_response())
         }
         Checked::Invalid => {
             session.put_flash(Flash::Error, t!("We don't recognize that passkey. Log in another way."))?;

@@ -7,7 +7,7 @@ use axum::{
 };
 use sigra::{CookieSession, Flash, LoginMethod, RememberMe, Scope, session::FlashMessage};
 
-use super::{form::Form, last_way::LastWay};
+use super::{form::Form, last_login_method::LastLoginMethod};
 // <oauth>
 use super::oauth::{self, ProviderButton};
 // </oauth>
@@ -31,7 +31,7 @@ struct LoginPage {
     email: String,
     remember_me: bool,
     /// How somebody last logged in with this browser.
-    last_way: String,
+    last_login_method: String,
     // <passkeys>
     passkey_domain: Option<String>,
     // </passkeys>
@@ -41,7 +41,12 @@ struct LoginPage {
 }
 
 impl LoginPage {
-    fn new(accounts: &Accounts, session: &CookieSession, scope: Option<&Scope<User>>, last_way: &LastWay) -> Self {
+    fn new(
+        accounts: &Accounts,
+        session: &CookieSession,
+        scope: Option<&Scope<User>>,
+        last_login_method: &LastLoginMethod,
+    ) -> Self {
         // <!passkeys>
         // <!oauth>
         // let _ = accounts;
@@ -51,12 +56,12 @@ impl LoginPage {
             layout: Layout::new(t!("Log in"), session, scope).at(user_auth::LOGIN_PATH),
             email: String::new(),
             remember_me: false,
-            last_way: last_way.name.clone(),
+            last_login_method: last_login_method.name.clone(),
             // <passkeys>
             passkey_domain: accounts.policy().passkey_domain.clone(),
             // </passkeys>
             // <oauth>
-            providers: oauth::buttons(accounts, &last_way.name),
+            providers: oauth::buttons(accounts, &last_login_method.name),
             // </oauth>
         }
     }
@@ -66,10 +71,10 @@ pub async fn new(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Option<Scope<User>>,
-    last_way: LastWay,
+    last_login_method: LastLoginMethod,
 ) -> Result<Page<impl Template>> {
     session.probe_cookies()?;
-    let page = LoginPage::new(&accounts, &session, scope.as_ref(), &last_way);
+    let page = LoginPage::new(&accounts, &session, scope.as_ref(), &last_login_method);
     Ok(Page(LoginPage { email: session.take(EMAIL).unwrap_or_default(), ..page }))
 }
 
@@ -77,14 +82,14 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Option<Scope<User>>,
-    last_way: LastWay,
+    last_login_method: LastLoginMethod,
     Form(form): Form<Credentials>,
 ) -> Result<Response> {
-    match attempt(&accounts, &session, scope.as_ref(), &last_way, &form).await? {
+    match attempt(&accounts, &session, scope.as_ref(), &last_login_method, &form).await? {
         Attempt::Valid(user) => {
             let method = LoginMethod::Password;
             let next = user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?;
-            Ok((last_way.remember(method), next).into_response())
+            Ok((last_login_method.remember(method), next).into_response())
         }
         Attempt::Invalid => {
             session.put_flash(Flash::Error, t!("Invalid email or password"))?;
@@ -116,13 +121,13 @@ async fn attempt(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
-    last_way: &LastWay,
+    last_login_method: &LastLoginMethod,
     form: &Credentials,
 ) -> Result<Attempt> {
     let page = || LoginPage {
         email: form.email.clone(),
         remember_me: form.remember_me == RememberMe::Yes,
-        ..LoginPage::new(accounts, session, scope, last_way)
+        ..LoginPage::new(accounts, session, scope, last_login_method)
     };
     if form.cookies == "tried" && !session.has_cookies() {
         session.probe_cookies()?;

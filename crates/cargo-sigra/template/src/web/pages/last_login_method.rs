@@ -1,6 +1,6 @@
-//! The way that somebody last logged in with this browser, which the login page hints at.
+//! The method of the last login in this browser, which the login page shows as a hint.
 //!
-//! Its cookie says only the way, not who logged in, so it stays after a logout. Nothing is decided by it.
+//! The cookie doesn't say who logged in, so it stays after a logout. No decision depends on it.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -17,15 +17,16 @@ use crate::{
 };
 
 /// Kept for 400 days, the most that browsers keep a cookie (RFC 6265bis section 5.5). Sent only to the login page.
-const COOKIE: PlainCookie = PlainCookie { name: "_my_app_last_way", path: LOGIN_PATH, max_age: 400 * 24 * 60 * 60 };
+const COOKIE: PlainCookie =
+    PlainCookie { name: "_my_app_last_login_method", path: LOGIN_PATH, max_age: 400 * 24 * 60 * 60 };
 
-pub struct LastWay {
-    /// Such as `password`. Empty if nobody has logged in with this browser.
+pub struct LastLoginMethod {
+    /// Such as `password` or `provider:google`. Empty if nobody has logged in with this browser.
     pub name: String,
     settings: Arc<Settings>,
 }
 
-impl LastWay {
+impl LastLoginMethod {
     /// Returns the header that sets the cookie.
     pub fn remember(&self, method: LoginMethod) -> AppendHeaders<[(HeaderName, String); 1]> {
         COOKIE.set(method.name(), &self.settings)
@@ -34,19 +35,19 @@ impl LastWay {
     // <oauth>
     /// Like [`remember`](Self::remember), for the provider with this name.
     pub fn remember_provider(&self, name: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
-        COOKIE.set(&way_of_provider(name), &self.settings)
+        COOKIE.set(&provider_method(name), &self.settings)
     }
     // </oauth>
 }
 
 // <oauth>
-/// Returns the way of a provider, which no method of another kind is called.
-pub fn way_of_provider(name: &str) -> String {
+/// Returns the name of a login at a provider. The prefix keeps it apart from the names of [`LoginMethod`].
+pub fn provider_method(name: &str) -> String {
     format!("provider:{name}")
 }
 // </oauth>
 
-impl<S: Send + Sync> FromRequestParts<S> for LastWay
+impl<S: Send + Sync> FromRequestParts<S> for LastLoginMethod
 where
     Arc<Settings>: FromRef<S>,
 {
