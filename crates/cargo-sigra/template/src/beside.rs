@@ -124,8 +124,8 @@ async fn by_path(
     } else {
         // <languages>
         // Messages of accounts, such as that a page needs a login, are in the language of the browser.
-        let language = languages::of_browser(request.headers(), app_env);
-        crate::languages::within(language, next.run(request)).await
+        let language = languages::browser_language(request.headers(), app_env);
+        crate::languages::with_language(language, next.run(request)).await
         // </languages>
         // <!languages>
         // next.run(request).await

@@ -10,14 +10,14 @@ mod language;
 mod text;
 
 pub use self::{
-    accept::accepted,
-    current::{current, kept, speaking, switch_to, within},
+    accept::from_accept_language,
+    current::{current, switch_to, with_current_language, with_language, with_language_sync},
     error::LanguageError,
     language::{ENGLISH, Language, all, check, find},
-    text::{counted, fill, translate},
+    text::{interpolate, translate, translate_plural},
 };
 // <pages>
-pub use self::text::split;
+pub use self::text::split_at_value;
 // </pages>
 
 /// Returns a text in the current language, with values for the names in braces:
@@ -36,14 +36,14 @@ macro_rules! t {
     ($text:literal $(,)?) => { $crate::languages::translate($text) };
     ($one:literal, $many:literal, $count:ident $(= $number:expr)? $(, $name:ident $(= $value:expr)?)* $(,)?) => {{
         let number = t!(@value $count $($number)?);
-        let text = $crate::languages::counted($one, $many, number);
-        $crate::languages::fill(text, &[
+        let text = $crate::languages::translate_plural($one, $many, number);
+        $crate::languages::interpolate(text, &[
             (stringify!($count), &number as &dyn ::std::fmt::Display),
             $((stringify!($name), &t!(@value $name $($value)?) as &dyn ::std::fmt::Display)),*
         ])
     }};
     ($text:literal, $($name:ident $(= $value:expr)?),+ $(,)?) => {
-        $crate::languages::fill($crate::languages::translate($text), &[
+        $crate::languages::interpolate($crate::languages::translate($text), &[
             $((stringify!($name), &t!(@value $name $($value)?) as &dyn ::std::fmt::Display)),+
         ])
     };
@@ -57,14 +57,14 @@ macro_rules! t {
 /// ```
 macro_rules! before {
     ($text:literal) => {
-        $crate::languages::split($text).0
+        $crate::languages::split_at_value($text).0
     };
 }
 
 /// Returns what comes after the only value of a text. See [`before`].
 macro_rules! after {
     ($text:literal) => {
-        $crate::languages::split($text).1
+        $crate::languages::split_at_value($text).1
     };
 }
 // </pages>

@@ -31,7 +31,7 @@ impl Accounts {
         let (accounts, user) = (self.clone(), user.clone());
         let work = async move { accounts.send_update_email_instructions(&user, &email).await };
         // <languages>
-        let work = languages::kept(work);
+        let work = languages::with_current_language(work);
         // </languages>
         self.mailer().defer(work);
         Ok(())

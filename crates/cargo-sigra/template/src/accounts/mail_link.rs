@@ -29,7 +29,7 @@ impl Accounts {
             }
         };
         // <languages>
-        let work = languages::kept(work);
+        let work = languages::with_current_language(work);
         // </languages>
         self.mailer().defer(work);
         Ok(())

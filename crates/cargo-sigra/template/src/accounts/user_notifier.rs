@@ -608,7 +608,7 @@ fn described(client: &Client) -> String {
 fn write(user: &User, letter: impl FnOnce() -> Letter) -> Mail {
     // <languages>
     let language = user.language().unwrap_or_else(languages::current);
-    languages::speaking(language, || mail(&user.email, &letter()))
+    languages::with_language_sync(language, || mail(&user.email, &letter()))
     // </languages>
     // <!languages>
     // mail(&user.email, &letter())
@@ -620,7 +620,7 @@ fn write(user: &User, letter: impl FnOnce() -> Letter) -> Mail {
 fn warn(user: &User, letter: impl FnOnce() -> Letter) -> Mail {
     // <languages>
     let language = user.language().unwrap_or(&languages::ENGLISH);
-    languages::speaking(language, || mail(&user.email, &letter()))
+    languages::with_language_sync(language, || mail(&user.email, &letter()))
     // </languages>
     // <!languages>
     // mail(&user.email, &letter())

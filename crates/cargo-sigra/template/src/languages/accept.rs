@@ -8,7 +8,7 @@ use super::language::{Language, all};
 const MAX_RANGES: usize = 32;
 
 /// Returns the language that a header prefers, if there is one of its languages.
-pub fn accepted(header: &str) -> Option<&'static Language> {
+pub fn from_accept_language(header: &str) -> Option<&'static Language> {
     let tags: Vec<&str> = all().map(|language| &*language.tag).collect();
     let chosen = choose(header, &tags)?;
     all().find(|language| language.tag == chosen)

@@ -14,17 +14,17 @@ pub fn current() -> &'static Language {
 }
 
 /// Runs a future in a language.
-pub fn within<F: Future>(language: &'static Language, future: F) -> impl Future<Output = F::Output> {
+pub fn with_language<F: Future>(language: &'static Language, future: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Cell::new(language), future)
 }
 
-/// Runs a future in the current language, even after the request.
-pub fn kept<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    within(current(), future)
+/// Keeps the current language for a future that runs after the request.
+pub fn with_current_language<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    with_language(current(), future)
 }
 
 /// Calls a function in a language.
-pub fn speaking<T>(language: &'static Language, write: impl FnOnce() -> T) -> T {
+pub fn with_language_sync<T>(language: &'static Language, write: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(Cell::new(language), write)
 }
 

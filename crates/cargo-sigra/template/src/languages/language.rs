@@ -54,11 +54,16 @@ impl Language {
         if self.tag.split('-').any(is_rtl) { "rtl" } else { "ltr" }
     }
 
-    pub(super) fn text(&'static self, text: &'static str) -> &'static str {
+    pub(super) fn translate(&'static self, text: &'static str) -> &'static str {
         self.catalog.as_ref().map_or(text, |catalog| catalog.gettext(text))
     }
 
-    pub(super) fn counted(&'static self, one: &'static str, many: &'static str, number: usize) -> &'static str {
+    pub(super) fn translate_plural(
+        &'static self,
+        one: &'static str,
+        many: &'static str,
+        number: usize,
+    ) -> &'static str {
         match &self.catalog {
             Some(catalog) => catalog.ngettext(one, many, number),
             None if number == 1 => one,
@@ -115,10 +120,10 @@ mod tests {
             let language = Language::parse("pl.po", file.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
             let language: &'static Language = Box::leak(Box::new(language));
             assert_eq!((&*language.tag, &*language.name), ("pl", "Polski"));
-            let codes = [0, 1, 2, 5, 22].map(|number| language.counted("{n} code", "{n} codes", number));
+            let codes = [0, 1, 2, 5, 22].map(|number| language.translate_plural("{n} code", "{n} codes", number));
             assert_eq!(codes, ["{n} kod\u{f3}w", "{n} kod", "{n} kody", "{n} kod\u{f3}w", "{n} kody"]);
-            assert_eq!(language.text("Log in"), "Log in", "a translation that is marked as doubtful isn't used");
-            assert_eq!(language.text("Unknown"), "Unknown");
+            assert_eq!(language.translate("Log in"), "Log in", "a translation that is marked as doubtful isn't used");
+            assert_eq!(language.translate("Unknown"), "Unknown");
         }
     }
 

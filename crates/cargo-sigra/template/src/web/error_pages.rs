@@ -107,7 +107,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
         (PROBLEM_JSON, problem.to_json_with(title_of(&problem), detail_of(&problem).or(reason).as_deref()))
     };
     // <languages>
-    let (content_type, body) = crate::languages::speaking(languages::of_response(&response), write);
+    let (content_type, body) = crate::languages::with_language_sync(languages::response_language(&response), write);
     // </languages>
     // <!languages>
     // let (content_type, body) = write();

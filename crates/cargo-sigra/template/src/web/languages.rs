@@ -29,40 +29,40 @@ use crate::web::plain_cookies::PlainCookie;
 pub const COOKIE: PlainCookie = PlainCookie { name: "_my_app_language", path: "/", max_age: 365 * 24 * 60 * 60 };
 // </pages>
 
-/// In a response's extensions: the language of its text.
+/// In a response's extensions: the language of its body.
 #[derive(Clone, Copy)]
-struct Spoken(&'static Language);
+struct ContentLanguage(&'static Language);
 
 // <pages>
-/// What a page needs to know about the request.
-struct Asked {
+/// What pages need to know about the request.
+struct RequestInfo {
     /// The language of the browser.
     language: &'static Language,
     uri: Uri,
 }
 
 tokio::task_local! {
-    static ASKED: Asked;
+    static REQUEST: RequestInfo;
 }
 
-/// Returns the path and the query of the request, where someone who changes the language stays.
-pub fn path() -> String {
-    ASKED.try_with(|asked| asked.uri.path_and_query().map(ToString::to_string)).ok().flatten().unwrap_or_default()
+/// Returns the path and query of the request, to return to after a change of language.
+pub fn current_path() -> String {
+    REQUEST.try_with(|request| request.uri.path_and_query().map(ToString::to_string)).ok().flatten().unwrap_or_default()
 }
 
-/// Continues in the language of the browser, because the user logs out.
-pub fn forget_user() {
-    if let Ok(language) = ASKED.try_with(|asked| asked.language) {
+/// Continues in the language of the browser, after a logout.
+pub fn use_language_of_browser() {
+    if let Ok(language) = REQUEST.try_with(|request| request.language) {
         languages::switch_to(language);
     }
 }
 // </pages>
 
-/// Runs the request in the language of the browser. If the response has a text, says in which language.
-pub async fn speak(State(app_env): State<AppEnv>, request: Request, next: Next) -> Response {
-    let mut response = within(None, app_env, request, next).await;
-    if has_text(response.headers()) {
-        let language = of_response(&response);
+/// Runs the request in the language of the browser. Adds `Content-Language` and `Vary` to pages and JSON.
+pub async fn negotiate_language(State(app_env): State<AppEnv>, request: Request, next: Next) -> Response {
+    let mut response = run_in_language(None, app_env, request, next).await;
+    if has_translated_body(response.headers()) {
+        let language = response_language(&response);
         let headers = response.headers_mut();
         headers.append(header::VARY, HeaderValue::from_static("accept-language"));
         if let Ok(tag) = HeaderValue::from_str(&language.tag) {
@@ -73,13 +73,13 @@ pub async fn speak(State(app_env): State<AppEnv>, request: Request, next: Next) 
 }
 
 /// Returns whether the response is a page or JSON.
-fn has_text(headers: &HeaderMap) -> bool {
+fn has_translated_body(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.starts_with("text/html") || content_type.contains("json")
 }
 
 /// Runs the request in the language of the user, if they have chosen one.
-pub async fn speak_to_user(
+pub async fn use_language_of_user(
     State(app_env): State<AppEnv>,
     scope: Result<Option<Scope<User>>, SessionRejection>,
     // <mfa>
@@ -88,33 +88,39 @@ pub async fn speak_to_user(
     request: Request,
     next: Next,
 ) -> Response {
-    let of_user = scope.ok().flatten().and_then(|scope| scope.user().language());
+    let user_language = scope.ok().flatten().and_then(|scope| scope.user().language());
     // <mfa>
-    let of_user = of_user.or_else(|| challenge.ok().flatten().and_then(|challenge| challenge.user().language()));
+    let user_language =
+        user_language.or_else(|| challenge.ok().flatten().and_then(|challenge| challenge.user().language()));
     // </mfa>
-    within(of_user, app_env, request, next).await
+    run_in_language(user_language, app_env, request, next).await
 }
 
-/// Runs the request in the language of the user, else in that of the browser. Notes the language that it ended in, for
-/// what layers around this one write, such as error pages.
-async fn within(of_user: Option<&'static Language>, app_env: AppEnv, request: Request, next: Next) -> Response {
-    let of_browser = of_browser(request.headers(), app_env);
+/// Runs the request in the language of the user, or else of the browser. Adds the language that it ended in to the
+/// response, for outer layers that write a body, such as error pages.
+async fn run_in_language(
+    user_language: Option<&'static Language>,
+    app_env: AppEnv,
+    request: Request,
+    next: Next,
+) -> Response {
+    let browser_language = browser_language(request.headers(), app_env);
     // <pages>
-    let asked = Asked { language: of_browser, uri: request.uri().clone() };
+    let info = RequestInfo { language: browser_language, uri: request.uri().clone() };
     // </pages>
     let response = async {
         let mut response = next.run(request).await;
-        response.extensions_mut().get_or_insert(Spoken(languages::current()));
+        response.extensions_mut().get_or_insert(ContentLanguage(languages::current()));
         response
     };
     // <pages>
-    let response = ASKED.scope(asked, response);
+    let response = REQUEST.scope(info, response);
     // </pages>
-    languages::within(of_user.unwrap_or(of_browser), response).await
+    languages::with_language(user_language.unwrap_or(browser_language), response).await
 }
 
 /// Returns the language of a visitor.
-pub fn of_browser(headers: &HeaderMap, app_env: AppEnv) -> &'static Language {
+pub fn browser_language(headers: &HeaderMap, app_env: AppEnv) -> &'static Language {
     // <!pages>
     // let _ = app_env;
     // </!pages>
@@ -123,16 +129,16 @@ pub fn of_browser(headers: &HeaderMap, app_env: AppEnv) -> &'static Language {
         return chosen;
     }
     // </pages>
-    asked_for(headers)
+    accept_language(headers)
 }
 
-/// Returns the language of a response, to add to its text.
-pub fn of_response(response: &Response) -> &'static Language {
-    response.extensions().get().map_or_else(languages::current, |Spoken(language)| language)
+/// Returns the language in which a response was written.
+pub fn response_language(response: &Response) -> &'static Language {
+    response.extensions().get().map_or_else(languages::current, |ContentLanguage(language)| language)
 }
 
-/// Returns the language of a browser in which none was chosen.
-pub fn asked_for(headers: &HeaderMap) -> &'static Language {
+/// Returns the language that the header `Accept-Language` prefers.
+pub fn accept_language(headers: &HeaderMap) -> &'static Language {
     let mut values = headers.get_all(header::ACCEPT_LANGUAGE).into_iter().filter_map(|value| value.to_str().ok());
-    values.find_map(languages::accepted).unwrap_or(&languages::ENGLISH)
+    values.find_map(languages::from_accept_language).unwrap_or(&languages::ENGLISH)
 }

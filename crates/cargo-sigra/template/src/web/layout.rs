@@ -96,7 +96,7 @@ impl Layout {
             at: "",
             // <languages>
             language: crate::languages::current(),
-            path: languages::path(),
+            path: languages::current_path(),
             // </languages>
         }
     }
@@ -174,7 +174,7 @@ mod tests {
     fn a_page_says_its_language_and_the_direction_of_its_script() {
         for (tag, direction) in [("de", "ltr"), ("ar", "rtl"), ("he-IL", "rtl")] {
             let language: &'static Language = Box::leak(Box::new(Language::for_tests(tag)));
-            let layout = crate::languages::speaking(language, || Layout::without_session("Home"));
+            let layout = crate::languages::with_language_sync(language, || Layout::without_session("Home"));
             let page = Bare { layout }.render().expect("a page");
             assert!(page.contains(&format!("<html lang=\"{tag}\" dir=\"{direction}\">")), "{page}");
         }

@@ -264,7 +264,7 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn(find_reader))
         .layer(from_fn_with_state(state.clone(), layout::offer_registration))
         // <languages>
-        .layer(from_fn_with_state(state.settings.app_env, languages::speak_to_user))
+        .layer(from_fn_with_state(state.settings.app_env, languages::use_language_of_user))
         // </languages>
         .layer(state.sigra.fetch_current_scope());
 
@@ -303,7 +303,7 @@ pub fn app(state: AppState) -> Router {
             .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
             // <languages>
-            .layer(from_fn_with_state(state.settings.app_env, languages::speak))
+            .layer(from_fn_with_state(state.settings.app_env, languages::negotiate_language))
             // </languages>
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())

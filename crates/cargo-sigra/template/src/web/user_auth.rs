@@ -202,7 +202,7 @@ pub async fn log_out_user(
     accounts.sigra().log_out(session).await?;
     // <languages>
     // The next page is in the language of the browser.
-    super::languages::forget_user();
+    super::languages::use_language_of_browser();
     // </languages>
     session.put_flash(Flash::Info, message())?;
     Ok(([CLEAR_SITE_DATA], Redirect::to(AFTER_LOGOUT_PATH)).into_response())

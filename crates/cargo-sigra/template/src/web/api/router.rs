@@ -200,7 +200,7 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         // <languages>
-        .layer(from_fn_with_state(state.settings.app_env, languages::speak_to_user))
+        .layer(from_fn_with_state(state.settings.app_env, languages::use_language_of_user))
         // </languages>
         .layer(state.sigra.fetch_current_scope())
         // Every response depends on the user.
@@ -227,9 +227,9 @@ pub fn app(state: AppState) -> Router {
         ServiceBuilder::new()
             .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
-            .layer(from_fn(speak_json))
+            .layer(from_fn(force_json))
             // <languages>
-            .layer(from_fn_with_state(state.settings.app_env, languages::speak))
+            .layer(from_fn_with_state(state.settings.app_env, languages::negotiate_language))
             // </languages>
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
@@ -241,8 +241,8 @@ pub fn app(state: AppState) -> Router {
     )
 }
 
-/// Treats every client as a program: no redirects to pages, and every error is a problem in JSON.
-async fn speak_json(mut request: Request, next: Next) -> Response {
+/// Treats every client as a JSON client: no redirects to pages, and every error is a problem in JSON.
+async fn force_json(mut request: Request, next: Next) -> Response {
     request.headers_mut().insert(header::ACCEPT, JSON);
     next.run(request).await
 }

@@ -18,7 +18,7 @@ use crate::{
     web::{
         error::Result,
         forms::{ChosenHere, ChosenLanguage},
-        languages::{COOKIE, asked_for},
+        languages::{COOKIE, accept_language},
         layout::{Layout, Page},
     },
 };
@@ -56,7 +56,7 @@ pub async fn update(
     let language = languages::find(&form.language);
     accounts.update_user_language(scope.user(), language).await?;
     // The next page is in it.
-    languages::switch_to(language.unwrap_or_else(|| asked_for(&headers)));
+    languages::switch_to(language.unwrap_or_else(|| accept_language(&headers)));
     session.put_flash(Flash::Info, t!("Your language was saved."))?;
     let cookie = match language {
         Some(language) => COOKIE.set(&language.tag, &settings),
