@@ -165,7 +165,7 @@ mod tests {
         for (path, moved) in [
             ("src/lib.rs", "src/auth.rs"),
             ("src/web/router.rs", "src/auth/web/router.rs"),
-            ("templates/mail/letter.txt", "templates/auth/mail/letter.txt"),
+            ("templates/mail/email.txt", "templates/auth/mail/email.txt"),
             ("static/app.css", "static/auth/app.css"),
             ("locales/de.po", "locales/auth/de.po"),
         ] {

@@ -183,7 +183,7 @@ mod tests {
         for (path, pages, api) in [
             ("src/accounts/user.rs", true, true),
             ("src/web/user_auth.rs", true, true),
-            ("templates/mail/letter.txt", true, true),
+            ("templates/mail/email.txt", true, true),
             ("src/web/router.rs", true, false),
             ("templates/layout.html", true, false),
             ("static/app.css", true, false),

@@ -11,6 +11,8 @@ mod confirmation;
 mod context;
 mod deletion;
 mod email;
+mod email_limit;
+mod email_link;
 // <oauth>
 mod identities;
 // </oauth>
@@ -21,8 +23,6 @@ mod log_in;
 // <magic_link>
 mod login_link;
 // </magic_link>
-mod mail_limit;
-mod mail_link;
 // <mfa>
 mod mfa;
 // </mfa>

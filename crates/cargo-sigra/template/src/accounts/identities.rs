@@ -296,7 +296,7 @@ impl Accounts {
             Inserted::Taken(owner) => {
                 self.remember_nobody(session)?;
                 if let Some(owner) = owner {
-                    self.send_taken_notice(&mut tx, &owner).await?;
+                    self.send_already_registered_notice(&mut tx, &owner).await?;
                 }
             }
         }

@@ -31,7 +31,7 @@ impl Accounts {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_canceled) = (challenge.user(), false);
         let also = async |tx: &mut Transaction, opened: &SessionRow, factor: Factor| {
-            self.notify_of_backup_code(tx, user, factor).await?;
+            self.notify_backup_code_used(tx, user, factor).await?;
             deletion_canceled = self.complete_log_in(tx, session, user, opened).await?;
             Ok(())
         };
@@ -118,7 +118,7 @@ impl Accounts {
     }
     // </passkeys>
 
-    pub(super) async fn notify_of_backup_code(
+    pub(super) async fn notify_backup_code_used(
         &self,
         tx: &mut Transaction,
         user: &User,

@@ -5,9 +5,9 @@ use sigra::oauth_server::NewGrant;
 use super::{Accounts, Transaction, User};
 
 impl Accounts {
-    /// Emails the user about a program that gets access, when that is committed. Not about a program of your own that
-    /// asks nobody.
-    pub async fn tell_of_program(&self, tx: &mut Transaction, new: &NewGrant<User>) -> Result<(), sigra::Error> {
+    /// Emails the user about a program that gets access, when the transaction commits. Sends none if the user wasn't
+    /// asked, as for a program of your own.
+    pub async fn notify_program_access(&self, tx: &mut Transaction, new: &NewGrant<User>) -> Result<(), sigra::Error> {
         if !new.was_asked {
             return Ok(());
         }

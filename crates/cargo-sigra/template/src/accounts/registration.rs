@@ -53,7 +53,7 @@ impl Accounts {
                 self.send_confirmation_instructions(&mut tx, user).await?;
             }
             Inserted::Taken(Some(owner)) if !self.policy.reveal_taken_addresses => {
-                self.notify_of_registration(&mut tx, owner, password).await?;
+                self.notify_owner_of_registration(&mut tx, owner, password).await?;
             }
             _ => {}
         }
@@ -113,7 +113,7 @@ impl Accounts {
     /// Notifies the owner of an address that someone tried to register it. A user who registered a moment ago and
     /// pressed the button twice gets no second email. Finding that out takes a password hash, so it happens after the
     /// response.
-    async fn notify_of_registration(
+    async fn notify_owner_of_registration(
         &self,
         tx: &mut Transaction,
         owner: &User,
@@ -122,7 +122,7 @@ impl Accounts {
         let age = (self.sigra.now() - owner.inserted_at).unsigned_abs();
         let is_new = owner.confirmed_at.is_none() && age < A_MOMENT;
         if !is_new {
-            return self.send_taken_notice(tx, owner).await;
+            return self.send_already_registered_notice(tx, owner).await;
         }
         let (accounts, owner, password) = (self.clone(), owner.clone(), password.clone());
         self.mailer().defer(async move {
@@ -130,13 +130,17 @@ impl Accounts {
                 return Ok(());
             }
             let mut tx = accounts.sigra.begin().await?;
-            accounts.send_taken_notice(&mut tx, &owner).await?;
+            accounts.send_already_registered_notice(&mut tx, &owner).await?;
             tx.commit().await
         });
         Ok(())
     }
 
-    pub(super) async fn send_taken_notice(&self, tx: &mut Transaction, owner: &User) -> Result<(), sigra::Error> {
+    pub(super) async fn send_already_registered_notice(
+        &self,
+        tx: &mut Transaction,
+        owner: &User,
+    ) -> Result<(), sigra::Error> {
         match self.notifier.may_mail(tx, "taken", &owner.email).await? {
             true => self.mailer().send_in(tx, self.notifier.already_registered(owner)).await,
             false => Ok(()),

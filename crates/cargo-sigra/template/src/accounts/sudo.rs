@@ -44,7 +44,7 @@ impl Accounts {
         answer: SecondFactor<'_>,
     ) -> Result<Checked, sigra::Error> {
         let notify =
-            async |tx: &mut Transaction, factor: Factor| self.notify_of_backup_code(tx, scope.user(), factor).await;
+            async |tx: &mut Transaction, factor: Factor| self.notify_backup_code_used(tx, scope.user(), factor).await;
         let confirmed = self.sigra.mfa().reauthenticate_with(session, scope, answer, notify).await?;
         Ok(confirmed.map(|_| ()))
     }

@@ -15,13 +15,13 @@ mod deletion;
 mod device;
 // </oauth_server>
 mod devices;
+mod email_link;
 // <languages>
 mod language;
 // </languages>
 // <magic_link>
 mod login_link;
 // </magic_link>
-mod mail_link;
 // <mfa>
 mod mfa;
 mod mfa_challenge;

@@ -30,7 +30,7 @@ const POLICY: HeaderName = HeaderName::from_static("content-security-policy");
 
 /// The policy of an email's HTML, which the page shows in a frame. It runs no scripts. Its links replace the whole
 /// page.
-const POLICY_OF_HTML: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
+const HTML_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
      frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation";
 
 #[derive(Template)]
@@ -38,7 +38,7 @@ const POLICY_OF_HTML: &str = "default-src 'none'; style-src 'unsafe-inline'; img
 struct MailboxPage {
     layout: Layout,
     /// Newest first.
-    mails: Vec<Letter>,
+    mails: Vec<SentMail>,
     /// Which email is open, counted from the newest.
     open: usize,
     shows_text: bool,
@@ -51,14 +51,14 @@ impl MailboxPage {
     }
 
     /// Returns the open email.
-    fn letter(&self) -> Option<&Letter> {
+    fn open_mail(&self) -> Option<&SentMail> {
         self.mails.get(self.open)
     }
 }
 
-/// The email to open, instead of the newest, and whether to show its text, instead of its HTML.
+/// The email to open instead of the newest, and whether to show its text instead of its HTML.
 #[derive(Deserialize)]
-pub struct Choice {
+pub struct MailboxQuery {
     mail: Option<usize>,
     #[serde(default)]
     text: bool,
@@ -73,7 +73,7 @@ struct Part<'a> {
 
 /// An email.
 #[derive(Serialize)]
-struct Letter {
+struct SentMail {
     to: String,
     subject: String,
     text: String,
@@ -81,7 +81,7 @@ struct Letter {
 }
 
 // <pages>
-impl Letter {
+impl SentMail {
     /// Returns the text, split into links and other text.
     fn parts(&self) -> Vec<Part<'_>> {
         let words = self.text.split_inclusive(char::is_whitespace);
@@ -98,7 +98,7 @@ impl Letter {
 pub async fn index(
     State(accounts): State<Accounts>,
     // <pages>
-    Query(choice): Query<Choice>,
+    Query(query): Query<MailboxQuery>,
     session: CookieSession,
     headers: HeaderMap,
     // </pages>
@@ -106,10 +106,10 @@ pub async fn index(
     let Some(mails) = sent_mails(&accounts).await else {
         return Problem::new(axum::http::StatusCode::NOT_FOUND).into_response();
     };
-    let mails: Vec<Letter> = mails.into_iter().rev().map(letter).collect();
+    let mails: Vec<SentMail> = mails.into_iter().rev().map(sent_mail).collect();
     // <pages>
     if ClientKind::of(&headers) == ClientKind::Browser {
-        return page(mails, &choice, &session);
+        return page(mails, &query, &session);
     }
     // </pages>
     Json(mails).into_response()
@@ -121,15 +121,15 @@ async fn sent_mails(accounts: &Accounts) -> Option<Vec<Mail>> {
     Some(accounts.mailer().mailbox()?.mails())
 }
 
-fn letter(mail: Mail) -> Letter {
-    Letter { to: mail.to, subject: mail.subject, text: mail.text, html: mail.html }
+fn sent_mail(mail: Mail) -> SentMail {
+    SentMail { to: mail.to, subject: mail.subject, text: mail.text, html: mail.html }
 }
 
 // <pages>
-fn page(mails: Vec<Letter>, choice: &Choice, session: &CookieSession) -> Response {
-    let chosen = choice.mail.and_then(|number| mails.len().checked_sub(number.saturating_add(1)));
+fn page(mails: Vec<SentMail>, query: &MailboxQuery, session: &CookieSession) -> Response {
+    let chosen = query.mail.and_then(|number| mails.len().checked_sub(number.saturating_add(1)));
     let layout = Layout::new(t!("Mailbox"), session, None);
-    let page = MailboxPage { layout, mails, open: chosen.unwrap_or_default(), shows_text: choice.text };
+    let page = MailboxPage { layout, mails, open: chosen.unwrap_or_default(), shows_text: query.text };
     let policy = format!("{}; frame-src 'self'", security_headers::policy("'self'"));
     ([(POLICY, policy)], Page(page)).into_response()
 }
@@ -140,6 +140,6 @@ pub async fn html(State(accounts): State<Accounts>, Path(number): Path<usize>) -
     let html = mails.into_iter().nth(number).and_then(|mail| mail.html).ok_or(NOT_FOUND)?;
     let html = html.replacen("<head>", "<head><base target=\"_top\">", 1);
     let may_be_framed = (HeaderName::from_static("x-frame-options"), "SAMEORIGIN");
-    Ok(([(POLICY, POLICY_OF_HTML), may_be_framed], Html(html)).into_response())
+    Ok(([(POLICY, HTML_POLICY), may_be_framed], Html(html)).into_response())
 }
 // </pages>

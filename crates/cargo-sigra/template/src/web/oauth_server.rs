@@ -16,7 +16,9 @@ const RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
 pub async fn token(State(accounts): State<Accounts>, request: Request) -> Response {
     let server = accounts.sigra().oauth_server();
     let notifier = accounts.clone();
-    server.token_with(request, move |tx, new| Box::pin(async move { notifier.tell_of_program(tx, new).await })).await
+    server
+        .token_with(request, move |tx, new| Box::pin(async move { notifier.notify_program_access(tx, new).await }))
+        .await
 }
 
 /// Revokes the tokens of a program that logs out.

@@ -17,6 +17,7 @@ pub mod deletion;
 pub mod device;
 // </oauth_server>
 pub mod devices;
+mod email_link;
 mod form;
 // <app>
 pub mod home;
@@ -31,7 +32,6 @@ pub mod login_link;
 // <oauth>
 pub mod login_methods;
 // </oauth>
-mod mail_link;
 // <mfa>
 pub mod mfa;
 pub mod mfa_challenge;

@@ -8,7 +8,7 @@ use axum::{
 use sigra::{CookieSession, Scope};
 
 use super::{
-    mail_link::{Link, link_of},
+    email_link::{Link, link_response},
     session::{Outcome, respond},
 };
 use crate::{
@@ -31,7 +31,7 @@ pub async fn create(
 
 /// Logs nobody in. The frontend must ask first, because the link may be an attacker's.
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Json<Link>> {
-    link_of(accounts.get_user_by_login_token(&token).await?.map(|user| user.email))
+    link_response(accounts.get_user_by_login_token(&token).await?.map(|user| user.email))
 }
 
 pub async fn update(

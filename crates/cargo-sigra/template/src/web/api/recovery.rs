@@ -7,14 +7,14 @@ use axum::{
 };
 use sigra::CookieSession;
 
-use super::mail_link::{Link, link_of};
+use super::email_link::{Link, link_response};
 use crate::{
     accounts::Accounts,
     web::{error::Result, forms::NewPassword},
 };
 
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Json<Link>> {
-    link_of(accounts.get_email_by_recovery_token(&token).await?)
+    link_response(accounts.get_email_by_recovery_token(&token).await?)
 }
 
 pub async fn update(

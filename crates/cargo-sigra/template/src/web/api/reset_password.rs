@@ -7,7 +7,7 @@ use axum::{
 };
 use sigra::CookieSession;
 
-use super::mail_link::{Link, link_of};
+use super::email_link::{Link, link_response};
 use crate::{
     accounts::Accounts,
     web::{
@@ -27,7 +27,7 @@ pub async fn create(
 }
 
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Json<Link>> {
-    link_of(accounts.get_user_by_reset_password_token(&token).await?.map(|user| user.email))
+    link_response(accounts.get_user_by_reset_password_token(&token).await?.map(|user| user.email))
 }
 
 pub async fn update(

@@ -7,7 +7,7 @@ use axum::{
 };
 use sigra::{CookieSession, Scope, Sudo};
 
-use super::mail_link::{Link, link_of};
+use super::email_link::{Link, link_response};
 use crate::{
     accounts::{Accounts, User},
     web::{
@@ -31,7 +31,7 @@ pub async fn confirm_email(
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Json<Link>> {
-    link_of(accounts.get_new_email_by_token(scope.user(), &token).await?)
+    link_response(accounts.get_new_email_by_token(scope.user(), &token).await?)
 }
 
 pub async fn change_email(

@@ -8,8 +8,8 @@ use axum::{
 use sigra::{CookieSession, Flash, Scope, Sudo};
 
 use super::{
+    email_link::{LinkPage, invalid_link},
     form::Form,
-    mail_link::{LinkPage, bad_link},
     settings,
 };
 use crate::{
@@ -64,7 +64,7 @@ pub async fn confirm_email(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(email) = accounts.get_new_email_by_token(scope.user(), &token).await? else {
-        return bad_link(&session, settings::PATH);
+        return invalid_link(&session, settings::PATH);
     };
     let page = LinkPage {
         layout: Layout::new(t!("Change your email address"), &session, Some(&scope)),
@@ -87,7 +87,7 @@ pub async fn change_email(
             session.put_flash(Flash::Info, t!("Your email address was changed."))?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
-        Err(Refusal::Link) => bad_link(&session, settings::PATH),
+        Err(Refusal::Link) => invalid_link(&session, settings::PATH),
         Err(refusal) => Err(refusal.into()),
     }
 }

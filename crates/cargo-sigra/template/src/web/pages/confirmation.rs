@@ -10,8 +10,8 @@ use sigra::{CookieSession, Scope};
 
 use super::{
     check_email::{self, Link},
+    email_link::{LinkPage, RequestLinkPage, invalid_link, prefilled_email},
     form::Form,
-    mail_link::{AskPage, LinkPage, bad_link, email_of},
     new_password::{self, NewPasswordPage, Responses},
     session::lead_to_log_in,
 };
@@ -44,10 +44,10 @@ struct ConfirmPage {
 }
 
 pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
-    Page(AskPage {
+    Page(RequestLinkPage {
         layout: Layout::new(title(), &session, scope.as_ref()),
         action: CONFIRM_PATH,
-        email: email_of(scope.as_ref()),
+        email: prefilled_email(scope.as_ref()),
         explanation: t!("We'll send you a new link if your email address isn't confirmed yet."),
     })
 }
@@ -69,7 +69,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(user) = accounts.get_user_by_confirmation_token(&token).await? else {
-        return bad_link(&session, CONFIRM_PATH);
+        return invalid_link(&session, CONFIRM_PATH);
     };
     if user.confirmed_at.is_some() {
         return lead_to_log_in(&session, &user, confirmed());
@@ -101,7 +101,7 @@ pub async fn update(
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
         // The button may have been pressed before.
         Ok(user) => return lead_to_log_in(&session, &user, confirmed()),
-        Err(Refusal::Link) => return bad_link(&session, CONFIRM_PATH),
+        Err(Refusal::Link) => return invalid_link(&session, CONFIRM_PATH),
         // The browser was still logged in when the page was shown. It must ask for the password now.
         Err(Refusal::PasswordRequired) => {
             return Ok(Redirect::to(&format!("{CONFIRM_PATH}/{token}")).into_response());
@@ -111,7 +111,7 @@ pub async fn update(
     };
     match accounts.get_user_by_confirmation_token(&token).await? {
         Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).refused()),
-        None => bad_link(&session, CONFIRM_PATH),
+        None => invalid_link(&session, CONFIRM_PATH),
     }
 }
 
@@ -125,7 +125,7 @@ pub async fn new_password(
     match accounts.get_user_by_confirmation_token(&token).await? {
         Some(user) if user.confirmed_at.is_some() => lead_to_log_in(&session, &user, confirmed()),
         Some(user) => Ok(Page(new_password_page(&session, scope.as_ref(), &token, user)).into_response()),
-        None => bad_link(&session, CONFIRM_PATH),
+        None => invalid_link(&session, CONFIRM_PATH),
     }
 }
 
@@ -142,7 +142,8 @@ pub async fn take_over(
         Ok(user.map(|user| new_password_page(&session, scope.as_ref(), &token, user)))
     };
     let taken_over = t!("Your email address is confirmed and your password is set. You can log in now.");
-    new_password::respond(&session, changed, Responses { done: taken_over, ask_path: CONFIRM_PATH }, form_again).await
+    new_password::respond(&session, changed, Responses { done: taken_over, request_path: CONFIRM_PATH }, form_again)
+        .await
 }
 
 fn password_page(

@@ -9,9 +9,9 @@ use sigra::{CookieSession, Flash, LoginMethod, RememberMe, Scope};
 
 use super::{
     check_email::{self, Link},
+    email_link::{LinkPage, invalid_link},
     form::Form,
     last_login_method::LastLoginMethod,
-    mail_link::{LinkPage, bad_link},
 };
 use crate::{
     accounts::{Accounts, Refusal, User},
@@ -48,7 +48,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(user) = accounts.get_user_by_login_token(&token).await? else {
-        return bad_link(&session, user_auth::LOGIN_PATH);
+        return invalid_link(&session, user_auth::LOGIN_PATH);
     };
     let page = LinkPage {
         layout: Layout::new(t!("Log in"), &session, scope.as_ref()),
@@ -73,7 +73,7 @@ pub async fn update(
             let next = user_auth::after_log_in(&session, next_step)?;
             Ok((last_login_method.remember(LoginMethod::Link), next).into_response())
         }
-        Err(Refusal::Link) => bad_link(&session, user_auth::LOGIN_PATH),
+        Err(Refusal::Link) => invalid_link(&session, user_auth::LOGIN_PATH),
         Err(refusal) => Err(refusal.into()),
     }
 }

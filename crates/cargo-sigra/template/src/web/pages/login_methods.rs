@@ -50,7 +50,7 @@ struct Linked {
 
 #[derive(Template)]
 #[template(path = "link_identity.html")]
-struct LinkPage {
+struct LinkIdentityPage {
     layout: Layout,
     id: String,
     label: String,
@@ -132,7 +132,7 @@ pub async fn edit(
     let Some(pending) = accounts.sigra().identities().pending(&session).await? else {
         return Ok(Redirect::to(METHODS_PATH).into_response());
     };
-    let page = LinkPage {
+    let page = LinkIdentityPage {
         layout: Layout::new(t!("Link an account"), &session, Some(&scope)),
         id: pending.id,
         label: accounts.provider_label(&pending.identity.provider),

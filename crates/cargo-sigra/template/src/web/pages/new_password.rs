@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use sigra::{CookieSession, Scope};
 
-use super::{mail_link::bad_link, session::lead_to_log_in};
+use super::{email_link::invalid_link, session::lead_to_log_in};
 use crate::{
     accounts::{Refusal, User},
     web::{
@@ -56,7 +56,7 @@ pub struct Responses {
     /// The message for a user who can log in now.
     pub done: &'static str,
     /// The page to request another link.
-    pub ask_path: &'static str,
+    pub request_path: &'static str,
 }
 
 /// Redirects to the login page, or shows the form again with its errors: `form_again`, if the link is still valid.
@@ -68,12 +68,12 @@ pub async fn respond(
 ) -> Result<Response> {
     let refusal = match changed {
         Ok(owner) => return lead_to_log_in(session, &owner, responses.done),
-        Err(Refusal::Link) => return bad_link(session, responses.ask_path),
+        Err(Refusal::Link) => return invalid_link(session, responses.request_path),
         Err(refusal @ (Refusal::Invalid(_) | Refusal::AddressTaken)) => refusal,
         Err(refusal) => return Err(refusal.into()),
     };
     match form_again.await? {
         Some(form) => Ok(Page(form.with_problem(&refusal)).refused()),
-        None => bad_link(session, responses.ask_path),
+        None => invalid_link(session, responses.request_path),
     }
 }

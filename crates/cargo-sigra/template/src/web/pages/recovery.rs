@@ -7,8 +7,8 @@ use axum::{
 use sigra::{CookieSession, Scope};
 
 use super::{
+    email_link::invalid_link,
     form::Form,
-    mail_link::bad_link,
     new_password::{self, NewPasswordPage, Responses},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Where to go with an invalid link.
-const ASK_PATH: &str = "/users/reset-password";
+const REQUEST_PATH: &str = "/users/reset-password";
 
 pub async fn edit(
     State(accounts): State<Accounts>,
@@ -27,7 +27,7 @@ pub async fn edit(
 ) -> Result<Response> {
     match accounts.get_email_by_recovery_token(&token).await? {
         Some(email) => Ok(Page(page(&session, scope.as_ref(), &token, email)).into_response()),
-        None => bad_link(&session, ASK_PATH),
+        None => invalid_link(&session, REQUEST_PATH),
     }
 }
 
@@ -44,7 +44,7 @@ pub async fn update(
         Ok(email.map(|email| page(&session, scope.as_ref(), &token, email)))
     };
     let done = t!("You got your account back. You can log in with your new password now.");
-    new_password::respond(&session, changed, Responses { done, ask_path: ASK_PATH }, form_again).await
+    new_password::respond(&session, changed, Responses { done, request_path: REQUEST_PATH }, form_again).await
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {

@@ -9,8 +9,8 @@ use sigra::{CookieSession, Scope};
 
 use super::{
     check_email::{self, Link},
+    email_link::{RequestLinkPage, invalid_link, prefilled_email},
     form::Form,
-    mail_link::{AskPage, bad_link, email_of},
     new_password::{self, NewPasswordPage, Responses},
 };
 use crate::{
@@ -22,13 +22,13 @@ use crate::{
     },
 };
 
-const ASK_PATH: &str = "/users/reset-password";
+const REQUEST_PATH: &str = "/users/reset-password";
 
 pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
-    Page(AskPage {
+    Page(RequestLinkPage {
         layout: Layout::new(t!("Forgot your password?"), &session, scope.as_ref()),
-        action: ASK_PATH,
-        email: email_of(scope.as_ref()),
+        action: REQUEST_PATH,
+        email: prefilled_email(scope.as_ref()),
         explanation: t!("We'll email you a link to set a new one."),
     })
 }
@@ -51,7 +51,7 @@ pub async fn edit(
 ) -> Result<Response> {
     match accounts.get_user_by_reset_password_token(&token).await? {
         Some(user) => Ok(Page(page(&session, scope.as_ref(), &token, user)).into_response()),
-        None => bad_link(&session, ASK_PATH),
+        None => invalid_link(&session, REQUEST_PATH),
     }
 }
 
@@ -69,9 +69,9 @@ pub async fn update(
         Ok(user.map(|user| page(&session, scope.as_ref(), &token, user)))
     };
     let done = t!("Your password was changed. You can log in with it now.");
-    new_password::respond(&session, changed, Responses { done, ask_path: ASK_PATH }, form_again).await
+    new_password::respond(&session, changed, Responses { done, request_path: REQUEST_PATH }, form_again).await
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
-    NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, "")
+    NewPasswordPage::new(session, scope, format!("{REQUEST_PATH}/{token}"), user.email, "")
 }

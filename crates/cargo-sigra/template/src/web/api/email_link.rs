@@ -12,7 +12,7 @@ pub struct Link {
 
 /// Returns the email address of a link, for the frontend to show before it uses the link. Changes nothing, because mail
 /// scanners open links too.
-pub fn link_of(email: Option<String>) -> Result<Json<Link>> {
+pub fn link_response(email: Option<String>) -> Result<Json<Link>> {
     let email = email.ok_or(Refusal::Link)?;
     Ok(Json(Link { email }))
 }

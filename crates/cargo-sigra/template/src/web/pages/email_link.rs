@@ -11,8 +11,8 @@ use crate::{
 
 /// Asks for the email address to send a link to.
 #[derive(Template)]
-#[template(path = "ask_for_mail.html")]
-pub struct AskPage {
+#[template(path = "request_link.html")]
+pub struct RequestLinkPage {
     pub layout: Layout,
     pub action: &'static str,
     pub email: String,
@@ -20,7 +20,7 @@ pub struct AskPage {
 }
 
 /// Returns what to fill in for a user who is logged in.
-pub fn email_of(scope: Option<&Scope<User>>) -> String {
+pub fn prefilled_email(scope: Option<&Scope<User>>) -> String {
     scope.map(|scope| scope.user().email.clone()).unwrap_or_default()
 }
 
@@ -37,7 +37,7 @@ pub struct LinkPage {
 }
 
 /// Redirects to the page where the user can request another link.
-pub fn bad_link(session: &CookieSession, ask_path: &str) -> Result<Response> {
+pub fn invalid_link(session: &CookieSession, request_path: &str) -> Result<Response> {
     session.put_flash(Flash::Error, t!("This link has expired or was already used. You can request a new one."))?;
-    Ok(Redirect::to(ask_path).into_response())
+    Ok(Redirect::to(request_path).into_response())
 }
