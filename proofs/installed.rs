@@ -11,9 +11,9 @@ use axum::{
 };
 use my_app::{
     accounts::User,
-    beside,
     config::{AppEnv, ENV_PREFIX, Settings, Variables, database_url::DEFAULT_URL},
     database::{self, Connection, Pool},
+    mount,
 };
 use serde_json::Value;
 use sigra::{
@@ -42,7 +42,7 @@ fn beside_own_routes(host: &Host) -> TestClient {
         .route("/projects", get(projects))
         .route("/users", get(|| async { "the application's own" }))
         .fallback(|| async { "nothing here" });
-    TestClient::new(beside::beside(own, host.router(), host.state()))
+    TestClient::new(mount::mount(own, host.router(), host.state()))
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ fn with_cookies_of(browser: &TestClient, router: Router) -> TestClient {
 async fn the_applications_own_routes_respond_to_every_origin_as_before() {
     let host = Host::new().await;
     let (_, logged_in) = host.authenticated_fixture().await;
-    let installed = || beside::beside(own_api(), host.router(), host.state());
+    let installed = || mount::mount(own_api(), host.router(), host.state());
     let comparable = |response: &TestResponse| -> (StatusCode, HeaderMap, String) {
         (response.status(), response.headers().clone(), response.text())
     };
@@ -205,7 +205,7 @@ async fn the_applications_own_routes_respond_to_every_origin_as_before() {
 async fn invariant_8_other_origins_cannot_act_as_a_user_at_the_applications_own_routes() {
     let host = Host::new().await;
     let (user, logged_in) = host.authenticated_fixture().await;
-    let browser = with_cookies_of(&logged_in, beside::beside(own_api(), host.router(), host.state()));
+    let browser = with_cookies_of(&logged_in, mount::mount(own_api(), host.router(), host.state()));
     let before = browser.cookies();
     for path in ["/mine", "/ours", "/dangerous", "/cart", "/users/log-out", "/users/settings/password"] {
         for accept in ["text/html", "application/json"] {
@@ -224,7 +224,7 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
         session.take_flash().into_iter().map(|flash| flash.text + "\n").collect::<String>()
     };
     let own = Router::new().route("/", get(shown)).route("/silent", get("nothing"));
-    let browser = TestClient::new(beside::beside(own, host.router(), host.state()));
+    let browser = TestClient::new(mount::mount(own, host.router(), host.state()));
     let log_in = login_form(&user.email, sigra::testing::VALID_PASSWORD);
     browser.post("/users/log-in", &log_in).await;
     assert_eq!(browser.get("/silent").await.text(), "nothing");
@@ -242,7 +242,7 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
 fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = [("SECRET_KEY_BASE", crate::support::SECRET), ("APP_ENV", "dev")].into_iter().chain(env.iter().copied());
     let env = env.collect::<Variables>().with_prefix_first(ENV_PREFIX);
-    Settings::of_accounts(&env).map_err(|error| error.to_string())
+    Settings::for_accounts(&env).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -324,19 +324,19 @@ fn an_error_says_how_to_set_a_value_only_for_accounts() {
 }
 
 fn settings_of_host_error(name: &str, value: &str) -> String {
-    let settings = Settings::of_accounts(&[(name, value)].into_iter().collect::<Variables>());
-    let error = beside::StartError::from(settings.err().expect("must be refused"));
+    let settings = Settings::for_accounts(&[(name, value)].into_iter().collect::<Variables>());
+    let error = mount::StartError::from(settings.err().expect("must be refused"));
     assert_eq!(format!("{error:?}"), error.to_string(), "a program whose `main` returns it says the same");
     error.to_string()
 }
 
 #[test]
 fn accounts_can_be_started_in_a_task() {
-    fn can_be_spawned(_: impl Future<Output = Result<Router, beside::StartError>> + Send + 'static) {}
-    can_be_spawned(beside::with_accounts(Router::new()));
+    fn can_be_spawned(_: impl Future<Output = Result<Router, mount::StartError>> + Send + 'static) {}
+    can_be_spawned(mount::with_accounts(Router::new()));
     can_be_spawned(async {
         let pool = Pool::connect(DEFAULT_URL).await.expect("a pool");
-        beside::with_accounts_in(Router::new(), &pool).await
+        mount::with_accounts_in(Router::new(), &pool).await
     });
 }
 
@@ -345,7 +345,7 @@ async fn a_pool_of_the_application_is_used_and_migrated() {
     let database = TestDatabase::create();
     let pool = Pool::connect_with(options(&database.url)).await.expect("a pool");
     for _ in 0..2 {
-        database::prepare_own(&pool).await.unwrap_or_else(|error| panic!("{error}"));
+        database::prepare_pool(&pool).await.unwrap_or_else(|error| panic!("{error}"));
     }
     let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&pool).await.expect("users");
     assert_eq!(users, 0);
@@ -356,7 +356,7 @@ async fn a_pool_of_the_application_is_used_and_migrated() {
 async fn a_pool_without_foreign_keys_is_refused() {
     let database = TestDatabase::create();
     let pool = Pool::connect_with(options(&database.url).foreign_keys(false)).await.expect("a pool");
-    let refused = database::prepare_own(&pool).await.expect_err("sessions would outlive their users").to_string();
+    let refused = database::prepare_pool(&pool).await.expect_err("sessions would outlive their users").to_string();
     assert!(refused.contains("remove `.foreign_keys(false)`"), "{refused}");
 }
 

@@ -105,11 +105,14 @@ mod tests {
     #[test]
     fn the_paths_of_the_oauth_server_are_those_that_installed_accounts_serve() {
         let files = crate::template::read::embedded();
-        let beside = files.iter().find(|file| file.path == "src/beside.rs").expect("the file");
-        let (_, rest) = beside.text.split_once("const OF_OAUTH_SERVER").expect("the paths");
+        let mount = files.iter().find(|file| file.path == "src/mount.rs").expect("the file");
+        let (_, rest) = mount.text.split_once("const OAUTH_SERVER_PATHS").expect("the paths");
         let (paths, rest) = rest.split_once("];").expect("their end");
         assert_eq!(paths.split('"').skip(1).step_by(2).collect::<Vec<_>>(), OF_OAUTH_SERVER);
-        assert!(rest.contains(&format!("const METADATA_OF_RESOURCES: &str = \"{METADATA_OF_RESOURCES}\";")), "{rest}");
+        assert!(
+            rest.contains(&format!("const RESOURCE_METADATA_PREFIX: &str = \"{METADATA_OF_RESOURCES}\";")),
+            "{rest}"
+        );
     }
 
     #[test]

@@ -98,7 +98,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("rustfmt.toml", "app"),
     ("src/web/api", "api"),
     ("tests/integration/api.rs", "api"),
-    ("src/beside.rs", "install"),
+    ("src/mount.rs", "install"),
 ];
 
 /// Prefixes of paths of pages, and of their tests.
@@ -119,7 +119,7 @@ const OF_ALL: [&str; 27] = [
     "src/web/oauth_server.rs",
     "src/web/passkey_options.rs",
     "src/web/programs.rs",
-    "src/web/refusal.rs",
+    "src/web/account_error.rs",
     "src/web/request_body.rs",
     "src/web/request_span.rs",
     "src/web/security_headers.rs",

@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_module_can_not_have_the_name_of_something_in_it() {
         for module in
-            ["accounts", "beside", "config", "database", "web", "axum", "gen", "mod", "tower_http", "con", "std"]
+            ["accounts", "mount", "config", "database", "web", "axum", "gen", "mod", "tower_http", "con", "std"]
         {
             assert!(is_taken_for_module(module).expect("the template"), "{module}");
         }

@@ -13,6 +13,7 @@ mod deletion;
 mod email;
 mod email_limit;
 mod email_link;
+mod error;
 // <oauth>
 mod identities;
 // </oauth>
@@ -35,7 +36,6 @@ mod policy;
 mod programs;
 // </oauth_server>
 mod recovery;
-mod refusal;
 mod registration;
 mod sessions;
 // <device_bound>
@@ -57,9 +57,9 @@ pub use self::mfa::FEW_BACKUP_CODES;
 pub use self::{
     activity::Activity,
     context::{Accounts, Transaction},
+    error::AccountError,
     log_in::{NextStep, Welcome},
     policy::Policy,
-    refusal::Refusal,
     sudo::Proof,
     user::{FieldErrors, User, UserId, check_password, normalize_email},
 };

@@ -49,9 +49,9 @@ impl App {
 
     // <install>
     /// Uses a database that is open already.
-    pub async fn open_in(pool: &Pool, settings: Settings) -> Result<Self, StartError> {
+    pub async fn open_with_pool(pool: &Pool, settings: Settings) -> Result<Self, StartError> {
         settings.warn();
-        database::prepare_own(pool).await?;
+        database::prepare_pool(pool).await?;
         Self::start(settings, pool.clone())
     }
     // </install>

@@ -134,7 +134,7 @@ impl Settings {
     /// Reads the settings of accounts in an application with its own settings. Accepts any `HOST` and `PORT`, because
     /// the application decides where it listens. So `APP_ENV` must be set: nothing else says whether other machines can
     /// reach it, and in development anyone who reaches it can read all emails.
-    pub fn of_accounts(env: &Variables) -> Result<Self, SettingsError> {
+    pub fn for_accounts(env: &Variables) -> Result<Self, SettingsError> {
         let app_env = app_env(env)?.ok_or(SettingsError::NoAppEnv)?;
         let host = env.text("HOST")?.and_then(|host| host.parse().ok()).unwrap_or(DEFAULT_HOST);
         let port = env.text("PORT")?.and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);

@@ -86,7 +86,7 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
 
 // <install>
 /// Prepares a database that the application has opened.
-pub async fn prepare_own(pool: &Pool) -> Result<(), DatabaseError> {
+pub async fn prepare_pool(pool: &Pool) -> Result<(), DatabaseError> {
     let database = "of the application".to_owned();
     let mut conn =
         pool.acquire().await.map_err(|error| DatabaseError::Unreachable { database: database.clone(), error })?;

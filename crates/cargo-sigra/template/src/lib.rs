@@ -34,7 +34,7 @@ pub mod languages;
 pub mod accounts;
 pub mod app;
 // <install>
-pub mod beside;
+pub mod mount;
 // </install>
 pub mod config;
 pub mod database;
@@ -46,5 +46,5 @@ pub mod server;
 pub mod web;
 
 // <install>
-pub use self::beside::{with_accounts, with_accounts_in};
+pub use self::mount::{with_accounts, with_accounts_in};
 // </install>

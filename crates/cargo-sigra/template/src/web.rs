@@ -1,5 +1,6 @@
 //! HTTP: routes, pages, and access control.
 
+mod account_error;
 // <api>
 pub mod api;
 // </api>
@@ -42,7 +43,6 @@ mod passkey_options;
 mod programs;
 // </api_tokens>
 // </app>
-mod refusal;
 mod request_body;
 mod request_span;
 // <pages>

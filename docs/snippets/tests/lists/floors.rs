@@ -267,7 +267,7 @@ fn the_template_respects_its_floors() {
             &["accounts"],
             &["web"],
             &["app"],
-            &["beside"],
+            &["mount"],
             &["server"],
         ],
     );

@@ -7,7 +7,7 @@ use sigra::{
 };
 use time::{Date, Month, Time};
 
-use super::{Accounts, FieldErrors, Refusal, Transaction, User};
+use super::{AccountError, Accounts, FieldErrors, Transaction, User};
 
 /// The longest time in days that a token can be valid, unless the user chooses a date or that it never expires.
 const MAX_DAYS: u64 = 3650;
@@ -34,7 +34,7 @@ impl Accounts {
         sudo: &Sudo<User>,
         client: &Client,
         asked: &AskedToken,
-    ) -> Result<CreatedApiToken, Refusal> {
+    ) -> Result<CreatedApiToken, AccountError> {
         let user = sudo.user();
         let new = NewApiToken::new(&asked.name, permissions_of(asked)?, expiry_of(asked)?);
         self.limit_changes("api token", user).await?;

@@ -7,7 +7,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, Refusal, Transaction, User, log_in::account_named, user::query_user};
+use super::{AccountError, Accounts, Transaction, User, log_in::account_named, user::query_user};
 use crate::database::Connection;
 
 /// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
@@ -62,15 +62,15 @@ impl Accounts {
         scope: Option<&Scope<User>>,
         token: &str,
         password: Option<&Password>,
-    ) -> Result<User, Refusal> {
-        let user = self.get_user_by_confirmation_token(token).await?.ok_or(Refusal::Link)?;
+    ) -> Result<User, AccountError> {
+        let user = self.get_user_by_confirmation_token(token).await?.ok_or(AccountError::InvalidLink)?;
         if user.confirmed_at.is_some() {
             return Ok(user);
         }
         if self.is_registrant(session, scope, &user) {
             return self.confirm_by_link(session, token, &user).await;
         }
-        let password = password.ok_or(Refusal::PasswordRequired)?;
+        let password = password.ok_or(AccountError::PasswordRequired)?;
         let user = self.check_registrant(session, &user, password).await?;
         self.confirm_by_link(session, token, &user).await
     }
@@ -84,16 +84,16 @@ impl Accounts {
         token: &str,
         password: &Password,
         confirmation: &Password,
-    ) -> Result<User, Refusal> {
+    ) -> Result<User, AccountError> {
         let client = &session.client();
-        let user = self.get_user_by_confirmation_token(token).await?.ok_or(Refusal::Link)?;
-        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        let user = self.get_user_by_confirmation_token(token).await?.ok_or(AccountError::InvalidLink)?;
+        let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
         let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take_in(&mut tx, &token, Context::Confirm).await?;
         let sent = sent.filter(|sent| sent.to == sent.user.email && sent.user.confirmed_at.is_none());
-        let user = sent.ok_or(Refusal::Link)?.user;
+        let user = sent.ok_or(AccountError::InvalidLink)?.user;
         let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?;
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
@@ -134,20 +134,20 @@ impl Accounts {
         session: &CookieSession,
         user: &User,
         password: &Password,
-    ) -> Result<User, Refusal> {
+    ) -> Result<User, AccountError> {
         let known = self.attempt_log_in(session, &user.email, password).await?;
-        known.filter(|known| known.id == user.id).ok_or(Refusal::WrongPassword)
+        known.filter(|known| known.id == user.id).ok_or(AccountError::WrongPassword)
     }
 
     /// Confirms the address, unless the password has changed since it was checked. Earlier failed logins no longer
     /// delay the user.
-    async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, Refusal> {
-        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+    async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, AccountError> {
+        let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().lock_in(&mut tx, &token, Context::Confirm).await?;
-        let sent = sent.filter(|sent| sent.to == sent.user.email).ok_or(Refusal::Link)?;
+        let sent = sent.filter(|sent| sent.to == sent.user.email).ok_or(AccountError::InvalidLink)?;
         if sent.user.hashed_password != user.hashed_password {
-            return Err(Refusal::PasswordRequired);
+            return Err(AccountError::PasswordRequired);
         }
         let confirmed = self.confirm_in(&mut tx, &sent.user, &session.client()).await?;
         self.sigra.limits().forget_logins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sigra::{Client, Scope, audit, audit::Audit, telemetry};
 use time::OffsetDateTime;
 
-use super::{Accounts, FieldErrors, Refusal, Transaction, User, UserId};
+use super::{AccountError, Accounts, FieldErrors, Transaction, User, UserId};
 
 /// How often expired accounts are deleted.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -33,7 +33,7 @@ impl Accounts {
         scope: &Scope<User>,
         typed_email: &str,
         client: &Client,
-    ) -> Result<Option<OffsetDateTime>, Refusal> {
+    ) -> Result<Option<OffsetDateTime>, AccountError> {
         let (user, session) = (scope.user(), scope.session().id);
         if !user.has_email(typed_email) {
             return Err(FieldErrors::of_email(t!("That isn't the email address of your account.")).into());

@@ -3,7 +3,7 @@
 use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
 use super::{
-    Accounts, FieldErrors, Refusal, User,
+    AccountError, Accounts, FieldErrors, User,
     user::{invalid_email, normalize_email, query_user},
 };
 use crate::database::Connection;
@@ -19,7 +19,7 @@ impl Accounts {
         user: &User,
         new_email: &str,
         client: &Client,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AccountError> {
         let email = normalize_email(new_email).ok_or(FieldErrors::of_email(invalid_email()))?;
         if email == user.email {
             return Err(FieldErrors::of_email(t!("This is already your email address.")).into());
@@ -89,15 +89,15 @@ impl Accounts {
         session: &CookieSession,
         scope: &Scope<User>,
         token: &str,
-    ) -> Result<User, Refusal> {
+    ) -> Result<User, AccountError> {
         let (user, client) = (scope.user(), &session.client());
-        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
         let context = Context::ChangeEmail(&user.email);
-        let claimed = self.sigra.email_tokens().find(&token, context).await?.ok_or(Refusal::Link)?.to;
+        let claimed = self.sigra.email_tokens().find(&token, context).await?.ok_or(AccountError::InvalidLink)?.to;
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, user, &claimed).await?;
         let taken = self.sigra.email_tokens().take_in(&mut tx, &token, context).await?;
-        let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(Refusal::Link)?;
+        let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(AccountError::InvalidLink)?;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
         let updated = query_user(
             "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *",
@@ -110,8 +110,8 @@ impl Accounts {
         .await;
         let updated: User = match updated {
             // Another account took the address in the meantime.
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(Refusal::Link),
-            updated => updated?.ok_or(Refusal::Link)?,
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(AccountError::InvalidLink),
+            updated => updated?.ok_or(AccountError::InvalidLink)?,
         };
         self.record(&mut tx, audit::EMAIL_CHANGED, &updated, client).await?;
         let recovery = match sent.user.confirmed_at {

@@ -14,7 +14,7 @@ use sigra::{
 use uuid::Uuid;
 
 use super::{
-    Accounts, FieldErrors, NextStep, Refusal, Transaction, User,
+    AccountError, Accounts, FieldErrors, NextStep, Transaction, User,
     log_in::FirstFactor,
     user::{Inserted, NewUser, invalid_email, normalize_email},
 };
@@ -271,22 +271,23 @@ impl Accounts {
         session: &CookieSession,
         id: &str,
         email: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AccountError> {
         self.check_registration_is_open()?;
         let email = normalize_email(email).ok_or_else(|| FieldErrors::of_email(invalid_email()))?;
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
-        let pending = self.sigra.identities().take_pending_in(&mut tx, session, id).await?.ok_or(Refusal::Link)?;
+        let pending =
+            self.sigra.identities().take_pending_in(&mut tx, session, id).await?.ok_or(AccountError::InvalidLink)?;
         // First, so that the response is the same for a taken address.
         if self.sigra.identities().is_linked_in(&mut tx, &pending.identity).await? {
-            return Err(Refusal::Link);
+            return Err(AccountError::InvalidLink);
         }
         match self.insert_user(&mut tx, &NewUser { email: &email, hashed_password: None }, &client).await? {
             Inserted::New(user) => {
                 let linked = self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await?;
                 if linked != Linked::Now {
                     // Another request linked it at this moment, which a taken address wouldn't show either.
-                    return self.remember_nobody(session).map_err(Refusal::from);
+                    return self.remember_nobody(session).map_err(AccountError::from);
                 }
                 self.remember_registrant(session, &user)?;
                 if self.notifier.may_mail(&mut tx, "confirm", &email).await? {

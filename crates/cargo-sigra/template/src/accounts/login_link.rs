@@ -4,7 +4,7 @@ use sigra::{
     Client, CookieSession, EmailToken, LoginMethod, RememberMe, Revoked, Scope, SessionRow, audit, token::Context,
 };
 
-use super::{Accounts, NextStep, Refusal, Transaction, User};
+use super::{AccountError, Accounts, NextStep, Transaction, User};
 
 /// The user whom a link logs in.
 struct Taken {
@@ -44,9 +44,9 @@ impl Accounts {
         scope: Option<&Scope<User>>,
         token: &str,
         remember_me: RememberMe,
-    ) -> Result<NextStep, Refusal> {
-        let found = self.get_user_by_login_token(token).await?.ok_or(Refusal::Link)?;
-        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+    ) -> Result<NextStep, AccountError> {
+        let found = self.get_user_by_login_token(token).await?.ok_or(AccountError::InvalidLink)?;
+        let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
         let (mut taken, mut deletion_canceled) = (None, false);
         let first = async |tx: &mut Transaction| {
             taken = self.take_login_link(tx, session, scope, &token).await?;
@@ -57,7 +57,7 @@ impl Accounts {
             Ok(())
         };
         let logged_in = self.sigra.log_in_after(session, &found, LoginMethod::Link, remember_me, first, also).await?;
-        let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(Refusal::Link) };
+        let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(AccountError::InvalidLink) };
         self.sigra.sessions().announce_change(&taken.owner.id);
         taken.revoked.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
         let mut next_step = self.next_step(session, &taken.owner, outcome, deletion_canceled).await?;

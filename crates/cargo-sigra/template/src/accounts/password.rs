@@ -2,7 +2,9 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, FieldErrors, Policy, Refusal, Transaction, User, log_in::account_named, user::check_password};
+use super::{
+    AccountError, Accounts, FieldErrors, Policy, Transaction, User, log_in::account_named, user::check_password,
+};
 use crate::database::Connection;
 
 impl Accounts {
@@ -42,15 +44,15 @@ impl Accounts {
         token: &str,
         password: &Password,
         confirmation: &Password,
-    ) -> Result<User, Refusal> {
+    ) -> Result<User, AccountError> {
         let client = &session.client();
-        let user = self.get_user_by_reset_password_token(token).await?.ok_or(Refusal::Link)?;
-        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        let user = self.get_user_by_reset_password_token(token).await?.ok_or(AccountError::InvalidLink)?;
+        let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
         let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take_in(&mut tx, &token, Context::ResetPassword).await?;
-        let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(Refusal::Link)?.user;
+        let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(AccountError::InvalidLink)?.user;
         let revoked = match user.confirmed_at {
             Some(_) => self.sigra.sessions().end_all_access_in(&mut tx, &user.id, None).await?,
             // Someone else may have registered the address: remove everything that could log them in again.
@@ -89,7 +91,7 @@ impl Accounts {
         current: Option<&Password>,
         password: &Password,
         confirmation: &Password,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AccountError> {
         let user = scope.user();
         // First, so that a form with a mistake isn't counted.
         check_new_password(password, confirmation, &user.email, &self.policy)?;
@@ -135,7 +137,7 @@ impl Accounts {
         password: &Password,
         confirmation: &Password,
         email: &str,
-    ) -> Result<HashedPassword, Refusal> {
+    ) -> Result<HashedPassword, AccountError> {
         check_new_password(password, confirmation, email, &self.policy)?;
         self.sigra.check_breached(password).await.map_err(FieldErrors::of_password)?;
         Ok(self.sigra.hash_password(password).await?)
@@ -186,6 +188,6 @@ fn check_new_password(
 }
 
 /// The current password is missing or wrong.
-fn wrong_current() -> Refusal {
+fn wrong_current() -> AccountError {
     FieldErrors { current_password: Some(t!("That isn't your current password.")), ..FieldErrors::default() }.into()
 }

@@ -4,7 +4,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, Password, Recovered, audit, token::Context};
 
-use super::{Accounts, Refusal, User, user::query_user};
+use super::{AccountError, Accounts, User, user::query_user};
 use crate::database::Connection;
 
 impl Accounts {
@@ -24,16 +24,17 @@ impl Accounts {
         token: &str,
         password: &Password,
         confirmation: &Password,
-    ) -> Result<User, Refusal> {
+    ) -> Result<User, AccountError> {
         let client = &session.client();
-        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
-        let found = self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(Refusal::Link)?;
+        let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
+        let found =
+            self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(AccountError::InvalidLink)?;
         let hashed_password = self.hash_new_password(password, confirmation, &found.to).await?;
 
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, &found.user, &found.to).await?;
         let recovered = self.sigra.recovery().recover_in(&mut tx, &token, client).await?;
-        let Recovered { sent, revoked, .. } = recovered.ok_or(Refusal::Link)?;
+        let Recovered { sent, revoked, .. } = recovered.ok_or(AccountError::InvalidLink)?;
         let before = sent.user;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
@@ -53,7 +54,7 @@ impl Accounts {
         user: &User,
         email: &str,
         hashed_password: &str,
-    ) -> Result<User, Refusal> {
+    ) -> Result<User, AccountError> {
         let given_back = query_user(
             "UPDATE users SET email = $1, hashed_password = $2, confirmed_at = coalesce(confirmed_at, $3),
             delete_after = NULL, updated_at = $3 WHERE id = $4 RETURNING *",
@@ -65,7 +66,7 @@ impl Accounts {
         .fetch_one(conn)
         .await;
         match given_back {
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Refusal::AddressTaken),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(AccountError::AddressTaken),
             given_back => Ok(given_back?),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit};
 
 use super::{
-    Accounts, FieldErrors, Refusal, Transaction, User,
+    AccountError, Accounts, FieldErrors, Transaction, User,
     user::{Inserted, NewUser, normalize_email, query_user},
 };
 use crate::database::Connection;
@@ -19,7 +19,7 @@ const A_MOMENT: Duration = Duration::from_secs(60);
 impl Accounts {
     /// Registers a user with a password, even if the registration is closed: for code of yours. A taken email address
     /// takes the same work.
-    pub async fn register_user(&self, email: &str, password: &Password, client: &Client) -> Result<User, Refusal> {
+    pub async fn register_user(&self, email: &str, password: &Password, client: &Client) -> Result<User, AccountError> {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         let mut tx = self.sigra.begin().await?;
@@ -40,7 +40,7 @@ impl Accounts {
         session: &CookieSession,
         email: &str,
         password: &Password,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AccountError> {
         self.check_registration_is_open()?;
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
@@ -66,12 +66,12 @@ impl Accounts {
 
     /// Fails if the [policy](super::Policy) lets no visitor register. Called first, so that the response is the same for
     /// every address.
-    pub(super) fn check_registration_is_open(&self) -> Result<(), Refusal> {
-        if self.policy.registration_open { Ok(()) } else { Err(Refusal::RegistrationClosed) }
+    pub(super) fn check_registration_is_open(&self) -> Result<(), AccountError> {
+        if self.policy.registration_open { Ok(()) } else { Err(AccountError::RegistrationClosed) }
     }
 
     /// Returns the normalized email address, if both it and the password are valid.
-    async fn check_registration(&self, email: &str, password: &Password) -> Result<String, Refusal> {
+    async fn check_registration(&self, email: &str, password: &Password) -> Result<String, AccountError> {
         let problems = FieldErrors::of(email, password, &self.policy);
         let email = normalize_email(email).filter(|_| problems.is_empty()).ok_or(problems)?;
         self.sigra.check_breached(password).await.map_err(FieldErrors::of_password)?;
@@ -149,6 +149,6 @@ impl Accounts {
 }
 
 /// Another account has the email address.
-fn taken() -> Refusal {
+fn taken() -> AccountError {
     FieldErrors::of_email(t!("This email address has already been taken.")).into()
 }

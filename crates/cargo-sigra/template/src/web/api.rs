@@ -32,8 +32,8 @@ mod oauth;
 // <passkeys>
 mod passkeys;
 // </passkeys>
+mod problems;
 mod recovery;
-mod refusal;
 mod registration;
 mod reset_password;
 mod router;

@@ -6,7 +6,7 @@ use axum::{
 };
 use sigra::Problem;
 
-use crate::accounts::Refusal;
+use crate::accounts::AccountError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -26,7 +26,7 @@ pub enum Error {
     Problem(Problem),
     /// The request was refused for a reason that the user can fix.
     #[error(transparent)]
-    Refused(Refusal),
+    Account(AccountError),
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
     // <pages>
@@ -47,11 +47,11 @@ impl From<Problem> for Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Sigra(error) => Self::Sigra(error),
-            refusal => Self::Refused(refusal),
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Sigra(error) => Self::Sigra(error),
+            error => Self::Account(error),
         }
     }
 }
@@ -60,7 +60,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
-            Self::Refused(refusal) => refusal.into_response(),
+            Self::Account(error) => error.into_response(),
             // <pages>
             Self::Template(error) => {
                 tracing::error!(%error, "can't render a page");

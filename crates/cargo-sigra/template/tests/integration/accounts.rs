@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::Host;
-use my_app::accounts::{FieldErrors, Refusal, User};
+use my_app::accounts::{AccountError, FieldErrors, User};
 use sigra::{
     Client, Password,
     config::Argon2Params,
@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 async fn register(host: &Host, email: &str, password: &str) -> Result<User, FieldErrors> {
     match host.accounts.register_user(email, &Password::new(password), &Client::default()).await {
         Ok(user) => Ok(user),
-        Err(Refusal::Invalid(problems)) => Err(problems),
-        Err(refusal) => panic!("{refusal}"),
+        Err(AccountError::Invalid(problems)) => Err(problems),
+        Err(error) => panic!("{error}"),
     }
 }
 

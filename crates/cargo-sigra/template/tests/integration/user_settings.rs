@@ -7,7 +7,7 @@ use std::{
 
 use crate::support::{Host, email_form, password_form, seen};
 use axum::{Router, routing::get};
-use my_app::accounts::Refusal;
+use my_app::accounts::AccountError;
 use sigra::{
     CookieSession, Error, Password,
     config::Argon2Params,
@@ -644,10 +644,10 @@ async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let mut hash = std::pin::pin!(accounts.sigra().hash_password(&new));
     assert!(tokio::time::timeout(Duration::ZERO, &mut hash).await.is_err(), "it has begun");
     let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
-    assert!(matches!(refused, Err(Refusal::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
+    assert!(matches!(refused, Err(AccountError::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
     host.sigra().delete_session(&token).await.expect("logged out");
     let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
-    assert!(matches!(refused, Err(Refusal::Sigra(Error::SessionEnded))), "{refused:?}");
+    assert!(matches!(refused, Err(AccountError::Sigra(Error::SessionEnded))), "{refused:?}");
     let refused = accounts.confirm_sudo_by_password(&session, &scope, &new).await;
     assert!(matches!(refused, Err(Error::SessionEnded)), "{refused:?}");
     assert!(tokio::time::timeout(Duration::ZERO, &mut hash).await.is_err(), "the worker was busy all the time");

@@ -12,7 +12,7 @@ use sigra::{CookieSession, Sudo, api_tokens::ApiToken, bearer::RegisteredPermiss
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::refusal::found;
+use super::problems::no_content_or_404;
 use crate::{
     accounts::{Accounts, AskedToken, User, permissions},
     web::error::Result,
@@ -108,5 +108,5 @@ pub async fn delete(
     Sudo(scope): Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.sigra().api_tokens().revoke(&scope, id, &session.client()).await?))
+    Ok(no_content_or_404(accounts.sigra().api_tokens().revoke(&scope, id, &session.client()).await?))
 }

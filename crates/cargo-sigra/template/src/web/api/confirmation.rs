@@ -9,7 +9,7 @@ use serde::Serialize;
 use sigra::{CookieSession, Scope};
 
 use crate::{
-    accounts::{Accounts, Refusal, User},
+    accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
         forms::{Address, Confirmation, NewPassword},
@@ -40,7 +40,7 @@ pub async fn show(
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Json<Link>> {
-    let user = accounts.get_user_by_confirmation_token(&token).await?.ok_or(Refusal::Link)?;
+    let user = accounts.get_user_by_confirmation_token(&token).await?.ok_or(AccountError::InvalidLink)?;
     let confirmed = user.confirmed_at.is_some();
     let password_required = !confirmed && !accounts.is_registrant(&session, scope.as_ref(), &user);
     let has_password = user.hashed_password.is_some();

@@ -11,7 +11,7 @@ use sigra::{
 };
 use time::OffsetDateTime;
 
-use super::{api_tokens::Permission, authorize::Client, refusal::found};
+use super::{api_tokens::Permission, authorize::Client, problems::no_content_or_404};
 use crate::{
     accounts::{Accounts, User},
     web::{
@@ -72,5 +72,5 @@ pub async fn decide(
         true => server.approve_device(&sudo, &code).await?,
         false => server.deny_device(sudo.scope(), &code).await?,
     };
-    Ok(found(decided.is_some()))
+    Ok(no_content_or_404(decided.is_some()))
 }

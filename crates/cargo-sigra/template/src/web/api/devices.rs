@@ -16,7 +16,7 @@ use sigra::mfa::TrustedBrowser;
 use uuid::Uuid;
 // </mfa>
 
-use super::{refusal::found, session::log_out};
+use super::{problems::no_content_or_404, session::log_out};
 // <api_tokens>
 use crate::web::forms::LogOutEverywhere;
 // </api_tokens>
@@ -158,7 +158,7 @@ pub async fn delete(
     if id == scope.session().id {
         return log_out(&accounts, &session).await;
     }
-    Ok(found(accounts.delete_user_session(scope.user(), id, &session.client()).await?).into_response())
+    Ok(no_content_or_404(accounts.delete_user_session(scope.user(), id, &session.client()).await?).into_response())
 }
 
 /// How many sessions ended.
@@ -207,7 +207,7 @@ pub async fn distrust(
     scope: Scope<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.sigra().trusted_browsers().delete(&scope.user().id, id, &session.client()).await?))
+    Ok(no_content_or_404(accounts.sigra().trusted_browsers().delete(&scope.user().id, id, &session.client()).await?))
 }
 // </mfa>
 
@@ -220,6 +220,6 @@ pub async fn end_access(
     Path(id): Path<uuid::Uuid>,
 ) -> Result<Response> {
     let was_theirs = accounts.sigra().oauth_server().revoke_grant(&scope.user().id, id, &session.client()).await?;
-    Ok(found(was_theirs).into_response())
+    Ok(no_content_or_404(was_theirs).into_response())
 }
 // </oauth_server>

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 // </passkeys>
 
-use super::refusal::{WRONG_CREDENTIALS, found};
+use super::problems::{WRONG_CREDENTIALS, no_content_or_404};
 use crate::{
     accounts::{Accounts, User},
     web::{error::Result, forms::FirstCode},
@@ -122,7 +122,7 @@ pub async fn delete_totp(
     session: CookieSession,
     sudo: Sudo<User>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.disable_totp(&session, &sudo).await?))
+    Ok(no_content_or_404(accounts.disable_totp(&session, &sudo).await?))
 }
 
 pub async fn create_backup_codes(

@@ -6,7 +6,7 @@ use sigra::{Checked, CookieSession, mfa::MfaChallenge};
 
 use super::{
     account::Me,
-    refusal::WRONG_CREDENTIALS,
+    problems::WRONG_CREDENTIALS,
     session::{Notice, notices},
 };
 use crate::{

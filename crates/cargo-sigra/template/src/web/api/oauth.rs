@@ -17,9 +17,9 @@ use sigra::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{refusal::found, session};
+use super::{problems::no_content_or_404, session};
 use crate::{
-    accounts::{Accounts, ProviderOutcome, Refusal, User},
+    accounts::{AccountError, Accounts, ProviderOutcome, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{Pending, PendingRegistration, ProviderLogin},
@@ -121,7 +121,7 @@ pub async fn complete(
         ProviderOutcome::Link(linked) => return linked_response(linked),
         ProviderOutcome::Sudo => Outcome::Confirmed,
         ProviderOutcome::SudoRefused => return Err(BAD_REQUEST.code("not_your_identity").into()),
-        ProviderOutcome::RegistrationClosed => return Err(Refusal::RegistrationClosed.into()),
+        ProviderOutcome::RegistrationClosed => return Err(AccountError::RegistrationClosed.into()),
         ProviderOutcome::Inactive => return Err(Problem::new(StatusCode::FORBIDDEN).code("account_inactive").into()),
     };
     Ok(Json(outcome).into_response())
@@ -182,7 +182,7 @@ pub async fn unlink(
     sudo: Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.unlink_identity(&session, &sudo, id).await?.is_some()))
+    Ok(no_content_or_404(accounts.unlink_identity(&session, &sudo, id).await?.is_some()))
 }
 
 /// Only an error of ours is a 5xx. A provider's error is a 400 whose code says what happened.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     mfa::{Codes, enrolled},
-    refusal::{FAILED_LOGIN, found},
+    problems::{FAILED_LOGIN, no_content_or_404},
     session::{Outcome, respond},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub async fn update(
     Path(id): Path<Uuid>,
     Json(body): Json<PasskeyName>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.sigra().passkeys().rename(&scope.user().id, id, &body.name).await?))
+    Ok(no_content_or_404(accounts.sigra().passkeys().rename(&scope.user().id, id, &body.name).await?))
 }
 
 pub async fn delete(
@@ -45,7 +45,7 @@ pub async fn delete(
     sudo: Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.remove_passkey(&session, &sudo, id).await?))
+    Ok(no_content_or_404(accounts.remove_passkey(&session, &sudo, id).await?))
 }
 
 pub async fn log_in(

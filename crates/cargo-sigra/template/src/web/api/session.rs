@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use sigra::{CookieSession, LoginMethod};
 
-use super::{account::Me, refusal::FAILED_LOGIN};
+use super::{account::Me, problems::FAILED_LOGIN};
 use crate::{
     accounts::{Accounts, NextStep, Welcome},
     web::{

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use sigra::{Checked, CookieSession, Scope};
 
-use super::refusal::WRONG_CREDENTIALS;
+use super::problems::WRONG_CREDENTIALS;
 use crate::{
     accounts::{Accounts, User},
     web::{error::Result, forms::Reauthentication},

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::form::Form;
 use crate::{
-    accounts::{Accounts, AskedToken, FieldErrors, Refusal, User, permissions},
+    accounts::{AccountError, Accounts, AskedToken, FieldErrors, User, permissions},
     dates::{Moment, moment},
     web::{
         error::{NOT_FOUND, Result},
@@ -105,15 +105,15 @@ pub async fn create(
             accounts.sigra().api_tokens().show_on_next_page(&session, sudo.scope(), &created)?;
             Ok(Redirect::to(PATH).into_response())
         }
-        Err(Refusal::Invalid(problems)) => {
+        Err(AccountError::Invalid(problems)) => {
             Ok(Page(page(&accounts, &session, sudo.scope(), asked, problems).await?).refused())
         }
-        Err(Refusal::Sigra(sigra::Error::TooManyApiTokens { max })) => {
+        Err(AccountError::Sigra(sigra::Error::TooManyApiTokens { max })) => {
             let why = t!("You can have at most {max} tokens. Revoke one that you no longer use first.", max);
             session.put_flash(Flash::Error, why)?;
             Ok(Redirect::to(PATH).into_response())
         }
-        Err(refusal) => Err(refusal.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     settings,
 };
 use crate::{
-    accounts::{Accounts, Refusal, User},
+    accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
         forms::Address,
@@ -52,8 +52,8 @@ pub async fn update(
             )?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
-        Err(Refusal::Invalid(problems)) => Ok(page(&session, &scope, form.email, problems.email).refused()),
-        Err(refusal) => Err(refusal.into()),
+        Err(AccountError::Invalid(problems)) => Ok(page(&session, &scope, form.email, problems.email).refused()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -87,8 +87,8 @@ pub async fn change_email(
             session.put_flash(Flash::Info, t!("Your email address was changed."))?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
-        Err(Refusal::Link) => invalid_link(&session, settings::PATH),
-        Err(refusal) => Err(refusal.into()),
+        Err(AccountError::InvalidLink) => invalid_link(&session, settings::PATH),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -9,7 +9,7 @@ use sigra::{CookieSession, Flash, Scope, Sudo};
 
 use super::{form::Form, settings};
 use crate::{
-    accounts::{Accounts, FieldErrors, Refusal, User},
+    accounts::{AccountError, Accounts, FieldErrors, User},
     web::{
         error::Result,
         forms::ChangedPassword,
@@ -64,8 +64,8 @@ pub async fn update(
             session.put_flash(Flash::Info, t!("Your password was changed. All other devices were logged out."))?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
-        Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems).refused()),
-        Err(refusal) => Err(refusal.into()),
+        Err(AccountError::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems).refused()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     session::lead_to_log_in,
 };
 use crate::{
-    accounts::{Accounts, Refusal, User},
+    accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
         forms::{Address, Confirmation, NewPassword},
@@ -101,13 +101,13 @@ pub async fn update(
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
         // The button may have been pressed before.
         Ok(user) => return lead_to_log_in(&session, &user, confirmed()),
-        Err(Refusal::Link) => return invalid_link(&session, CONFIRM_PATH),
+        Err(AccountError::InvalidLink) => return invalid_link(&session, CONFIRM_PATH),
         // The browser was still logged in when the page was shown. It must ask for the password now.
-        Err(Refusal::PasswordRequired) => {
+        Err(AccountError::PasswordRequired) => {
             return Ok(Redirect::to(&format!("{CONFIRM_PATH}/{token}")).into_response());
         }
-        Err(refusal @ Refusal::WrongPassword) => refusal.message(),
-        Err(refusal) => return Err(refusal.into()),
+        Err(error @ AccountError::WrongPassword) => error.message(),
+        Err(error) => return Err(error.into()),
     };
     match accounts.get_user_by_confirmation_token(&token).await? {
         Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).refused()),

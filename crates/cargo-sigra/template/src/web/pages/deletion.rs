@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::form::Form;
 use crate::{
-    accounts::{Accounts, Refusal, User},
+    accounts::{AccountError, Accounts, User},
     dates::day,
     web::{
         error::Result,
@@ -47,8 +47,8 @@ pub async fn delete(
     let typed = form.map(|Form(form)| form.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
         Ok(delete_after) => user_auth::log_out_user(&accounts, &session, || goodbye(delete_after)).await,
-        Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).refused()),
-        Err(refusal) => Err(refusal.into()),
+        Err(AccountError::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).refused()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     last_login_method::LastLoginMethod,
 };
 use crate::{
-    accounts::{Accounts, Refusal, User},
+    accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
         forms::{LinkRequest, Remember},
@@ -73,7 +73,7 @@ pub async fn update(
             let next = user_auth::after_log_in(&session, next_step)?;
             Ok((last_login_method.remember(LoginMethod::Link), next).into_response())
         }
-        Err(Refusal::Link) => invalid_link(&session, user_auth::LOGIN_PATH),
-        Err(refusal) => Err(refusal.into()),
+        Err(AccountError::InvalidLink) => invalid_link(&session, user_auth::LOGIN_PATH),
+        Err(error) => Err(error.into()),
     }
 }

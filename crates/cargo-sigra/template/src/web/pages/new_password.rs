@@ -6,7 +6,7 @@ use sigra::{CookieSession, Scope};
 
 use super::{email_link::invalid_link, session::lead_to_log_in};
 use crate::{
-    accounts::{Refusal, User},
+    accounts::{AccountError, User},
     web::{
         error::Result,
         layout::{Layout, Page},
@@ -38,13 +38,13 @@ impl NewPasswordPage {
     }
 
     /// Adds an error beside its field.
-    fn with_problem(mut self, refusal: &Refusal) -> Self {
-        match refusal {
-            Refusal::Invalid(problems) => {
+    fn with_problem(mut self, error: &AccountError) -> Self {
+        match error {
+            AccountError::Invalid(problems) => {
                 self.password_problem = problems.password();
                 self.confirmation_problem = problems.password_confirmation;
             }
-            refusal => self.password_problem = Some(refusal.message()),
+            error => self.password_problem = Some(error.message()),
         }
         self.layout = self.layout.with_problems(true);
         self
@@ -62,18 +62,18 @@ pub struct Responses {
 /// Redirects to the login page, or shows the form again with its errors: `form_again`, if the link is still valid.
 pub async fn respond(
     session: &CookieSession,
-    changed: Result<User, Refusal>,
+    changed: Result<User, AccountError>,
     responses: Responses,
     form_again: impl Future<Output = sigra::Result<Option<NewPasswordPage>>>,
 ) -> Result<Response> {
-    let refusal = match changed {
+    let error = match changed {
         Ok(owner) => return lead_to_log_in(session, &owner, responses.done),
-        Err(Refusal::Link) => return invalid_link(session, responses.request_path),
-        Err(refusal @ (Refusal::Invalid(_) | Refusal::AddressTaken)) => refusal,
-        Err(refusal) => return Err(refusal.into()),
+        Err(AccountError::InvalidLink) => return invalid_link(session, responses.request_path),
+        Err(error @ (AccountError::Invalid(_) | AccountError::AddressTaken)) => error,
+        Err(error) => return Err(error.into()),
     };
     match form_again.await? {
-        Some(form) => Ok(Page(form.with_problem(&refusal)).refused()),
+        Some(form) => Ok(Page(form.with_problem(&error)).refused()),
         None => invalid_link(session, responses.request_path),
     }
 }

@@ -18,7 +18,7 @@ use super::{
     last_login_method::{LastLoginMethod, provider_method},
 };
 use crate::{
-    accounts::{Accounts, FieldErrors, ProviderOutcome, Refusal, User},
+    accounts::{AccountError, Accounts, FieldErrors, ProviderOutcome, User},
     web::{
         error::{NOT_FOUND, Result},
         forms::{PendingRegistration, ProviderLogin},
@@ -258,18 +258,18 @@ pub async fn register(
 ) -> Result<Response> {
     match accounts.register_pending_identity(&session, &form.pending, &form.email).await {
         Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
-        Err(Refusal::Invalid(problems)) => {
+        Err(AccountError::Invalid(problems)) => {
             match pending_page(&accounts, &session, scope.as_ref(), Some(form.email), problems).await? {
                 Some(page) => Ok(page.refused()),
                 None => Ok(Redirect::to(user_auth::LOGIN_PATH).into_response()),
             }
         }
-        Err(Refusal::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
-        Err(Refusal::Link) => {
+        Err(AccountError::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
+        Err(AccountError::InvalidLink) => {
             session.put_flash(Flash::Error, t!("This login has expired. Start again."))?;
             Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
         }
-        Err(refusal) => Err(refusal.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

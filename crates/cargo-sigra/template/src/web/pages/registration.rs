@@ -15,7 +15,7 @@ use super::{
 use super::oauth::{self, ProviderButton};
 // </oauth>
 use crate::{
-    accounts::{Accounts, FieldErrors, Refusal, User},
+    accounts::{AccountError, Accounts, FieldErrors, User},
     web::{
         error::Result,
         forms::Registration,
@@ -59,15 +59,15 @@ pub async fn create(
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &form.email, &form.password).await {
         Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
-        Err(Refusal::Invalid(problems)) => {
+        Err(AccountError::Invalid(problems)) => {
             let page = page(&session, scope.as_ref(), form.email, problems);
             // <oauth>
             let page = with_providers(page, &accounts);
             // </oauth>
             Ok(Page(page).refused())
         }
-        Err(Refusal::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
-        Err(refusal) => Err(refusal.into()),
+        Err(AccountError::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Responses to [refused](Refusal) requests: problems (RFC 9457). Most pages show a refusal themselves, beside a field
-//! or as a message on another page.
+//! The responses for an [`AccountError`]: problems (RFC 9457). Most pages show the error themselves, beside a field or as
+//! a message on another page.
 
 use axum::{
     http::StatusCode,
@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use crate::accounts::FieldErrors;
 // </api>
-use crate::accounts::Refusal;
+use crate::accounts::AccountError;
 
-impl IntoResponse for Refusal {
+impl IntoResponse for AccountError {
     fn into_response(self) -> Response {
         let problem = match self {
             // <api>
@@ -27,7 +27,7 @@ impl IntoResponse for Refusal {
             // Self::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("invalid"),
             // </!api>
             Self::RegistrationClosed => Problem::new(StatusCode::FORBIDDEN).code("registration_closed"),
-            Self::Link => Problem::new(StatusCode::NOT_FOUND).code("bad_link"),
+            Self::InvalidLink => Problem::new(StatusCode::NOT_FOUND).code("bad_link"),
             Self::AddressTaken => Problem::new(StatusCode::CONFLICT).code("address_taken"),
             Self::PasswordRequired => Problem::new(StatusCode::FORBIDDEN).code("password_required"),
             Self::WrongPassword => Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("wrong_credentials"),

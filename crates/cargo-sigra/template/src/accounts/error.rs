@@ -1,10 +1,10 @@
-//! The reasons to refuse a request. Pages show them beside a field or as a message, the JSON API as a problem.
+//! Why a request was refused. Pages show the error beside a field or as a message, the JSON API as a problem.
 
 use super::user::FieldErrors;
 
 /// Why a request was refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum AccountError {
     /// Some of the fields are invalid.
     #[error("not valid: {0:?}")]
     Invalid(FieldErrors),
@@ -13,7 +13,7 @@ pub enum Refusal {
     RegistrationClosed,
     /// The link was used, has expired, never existed, or belongs to another user.
     #[error("the link is invalid or has expired")]
-    Link,
+    InvalidLink,
     /// Another account now has the email address that a recovery would give back.
     #[error("another account now has the email address")]
     AddressTaken,
@@ -28,7 +28,7 @@ pub enum Refusal {
 }
 
 // <pages>
-impl Refusal {
+impl AccountError {
     /// Returns the message for the user, to show beside a field.
     pub fn message(&self) -> String {
         match self {
@@ -37,19 +37,19 @@ impl Refusal {
             )
             .to_owned(),
             Self::WrongPassword => t!("That isn't the account's password.").to_owned(),
-            refusal => refusal.to_string(),
+            error => error.to_string(),
         }
     }
 }
 // </pages>
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for AccountError {
     fn from(error: sqlx::Error) -> Self {
         Self::Sigra(error.into())
     }
 }
 
-impl From<FieldErrors> for Refusal {
+impl From<FieldErrors> for AccountError {
     fn from(problems: FieldErrors) -> Self {
         Self::Invalid(problems)
     }

@@ -1,4 +1,4 @@
-//! Accounts beside the routes of an existing application.
+//! Adds accounts to an existing application.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ const PREFIX: &str = "/users/";
 // <oauth_server>
 /// The paths of the OAuth server, which programs expect exactly there. Others below `/oauth/` are the application's
 /// own.
-const OF_OAUTH_SERVER: [&str; 10] = [
+const OAUTH_SERVER_PATHS: [&str; 10] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-protected-resource",
     "/device",
@@ -39,8 +39,8 @@ const OF_OAUTH_SERVER: [&str; 10] = [
     "/oauth/token",
 ];
 
-/// The path of a resource follows.
-const METADATA_OF_RESOURCES: &str = "/.well-known/oauth-protected-resource/";
+/// The prefix of the metadata of a resource. The path of the resource follows.
+const RESOURCE_METADATA_PREFIX: &str = "/.well-known/oauth-protected-resource/";
 // </oauth_server>
 
 /// Why accounts can't start, in one sentence.
@@ -61,7 +61,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Is the same sentence, because that is what `main` prints when it returns an error, and what a panic prints.
+/// Writes the same sentence, because `main` prints an error that it returns with `Debug`, and so does a panic.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -77,39 +77,38 @@ impl<E: Into<app::StartError>> From<E> for StartError {
 /// Adds accounts to an application, with the settings in the environment. Its own handlers can then take a
 /// `Scope<User>`, an `Option<Scope<User>>` or a `Sudo<User>`. Users are in the database that `DATABASE_URL` names. An
 /// application with its own pool calls [`with_accounts_in`] instead.
-pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
+pub async fn with_accounts(app: Router) -> Result<Router, StartError> {
     let settings = settings()?;
     if settings.app_env == AppEnv::Prod && settings.database_url == DEFAULT_URL {
         tracing::warn!("users are in the development database, {DEFAULT_URL}: set DATABASE_URL");
     }
     let App { router, state } = App::open(settings).await?;
-    Ok(beside(own, router, &state))
+    Ok(mount(app, router, &state))
 }
 
-/// Adds accounts in a database that the application has opened: users are beside its own tables, and `DATABASE_URL`
-/// isn't read.
-pub async fn with_accounts_in(own: Router, pool: &Pool) -> Result<Router, StartError> {
-    let App { router, state } = App::open_in(pool, settings()?).await?;
-    Ok(beside(own, router, &state))
+/// Adds accounts, with their tables in a database that the application has opened. `DATABASE_URL` isn't read.
+pub async fn with_accounts_in(app: Router, pool: &Pool) -> Result<Router, StartError> {
+    let App { router, state } = App::open_with_pool(pool, settings()?).await?;
+    Ok(mount(app, router, &state))
 }
 
 fn settings() -> Result<Settings, SettingsError> {
-    Settings::of_accounts(&Variables::read()?.with_prefix_first(ENV_PREFIX))
+    Settings::for_accounts(&Variables::read()?.with_prefix_first(ENV_PREFIX))
 }
 
-/// Puts the routes of accounts beside an application's own.
-pub fn beside(own: Router, accounts: Router, state: &AppState) -> Router {
+/// Mounts the routes of accounts beside those of the application.
+pub fn mount(app: Router, accounts: Router, state: &AppState) -> Router {
     // Handlers that take no scope accept requests of every origin, as before.
-    let own = own.layer(state.sigra.fetch_current_scope().on_demand());
+    let app = app.layer(state.sigra.fetch_current_scope().on_demand());
     // <languages>
     let accounts = (accounts, state.settings.app_env);
     // </languages>
-    let by_path = from_fn_with_state(accounts, by_path);
-    Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))
+    let route_by_path = from_fn_with_state(accounts, route_by_path);
+    Router::new().fallback_service(ServiceBuilder::new().layer(route_by_path).service(app))
 }
 
 /// Runs before the application's own routing, because a form's `_method` must be read before its route is chosen.
-async fn by_path(
+async fn route_by_path(
     // <languages>
     State((accounts, app_env)): State<(Router, AppEnv)>,
     // </languages>
@@ -119,7 +118,7 @@ async fn by_path(
     request: Request,
     next: Next,
 ) -> Response {
-    if is_of_accounts(request.uri().path()) {
+    if is_account_path(request.uri().path()) {
         accounts.oneshot(request).await.into_response()
     } else {
         // <languages>
@@ -134,9 +133,9 @@ async fn by_path(
 }
 
 /// Returns whether accounts serve a path. The application serves all others.
-fn is_of_accounts(path: &str) -> bool {
+fn is_account_path(path: &str) -> bool {
     // <oauth_server>
-    if OF_OAUTH_SERVER.contains(&path) || path.starts_with(METADATA_OF_RESOURCES) {
+    if OAUTH_SERVER_PATHS.contains(&path) || path.starts_with(RESOURCE_METADATA_PREFIX) {
         return true;
     }
     // </oauth_server>

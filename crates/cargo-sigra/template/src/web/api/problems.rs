@@ -1,4 +1,4 @@
-//! Problems (RFC 9457) besides those of a [`Refusal`](crate::accounts::Refusal).
+//! Problems (RFC 9457) besides those of an [`AccountError`](crate::accounts::AccountError).
 
 use axum::http::StatusCode;
 use sigra::Problem;
@@ -10,6 +10,6 @@ pub const WRONG_CREDENTIALS: Problem = Problem::new(StatusCode::UNPROCESSABLE_EN
 pub const FAILED_LOGIN: Problem = Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials");
 
 /// 204, or 404 if there was nothing to change.
-pub fn found(is_found: bool) -> StatusCode {
+pub fn no_content_or_404(is_found: bool) -> StatusCode {
     if is_found { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
