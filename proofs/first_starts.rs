@@ -15,7 +15,7 @@ use crate::support::TestDatabase;
 
 const STARTS: usize = 6;
 /// Longer than any step takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn concurrent_first_starts_all_find_the_database_ready() {
@@ -63,7 +63,7 @@ impl Process {
                 return;
             }
             assert!(self.0.try_wait().expect("a child").is_none(), "the process has ended: {log}");
-            assert!(begun.elapsed() < PATIENCE, "the process does not listen: {log}");
+            assert!(begun.elapsed() < TIMEOUT, "the process does not listen: {log}");
             thread::sleep(Duration::from_millis(20));
         }
     }

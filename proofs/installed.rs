@@ -241,7 +241,7 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
 /// Reads the settings of accounts from the environment of an application. `APP_ENV` is `dev` unless they set it.
 fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = [("SECRET_KEY_BASE", crate::support::SECRET), ("APP_ENV", "dev")].into_iter().chain(env.iter().copied());
-    let env = env.collect::<Variables>().with_prefix_first(ENV_PREFIX);
+    let env = env.collect::<Variables>().prefer_prefixed(ENV_PREFIX);
     Settings::for_accounts(&env).map_err(|error| error.to_string())
 }
 

@@ -23,7 +23,7 @@ const BOUND: Duration = if cfg!(feature = "postgres") { Duration::from_secs(1) }
 /// Readers stop after this number of refused reads in a row that began after the end of the session.
 const REFUSALS: usize = 5;
 /// Longer than any trial takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The server at which the session ends, and the other one.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ impl Trial {
         let late = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended).count();
         let accepted = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended && read.logged_in).count();
         let last = there.iter().rposition(|read| read.begun > ended && read.logged_in);
-        let then = |last: usize| there.get(last + 1).map_or(PATIENCE, |read| read.begun - ended);
+        let then = |last: usize| there.get(last + 1).map_or(TIMEOUT, |read| read.begun - ended);
         let delay = last.map_or(Duration::ZERO, then);
         Self { reads: late(here) + late(there), accepted_here: accepted(here), accepted_there: accepted(there), delay }
     }
@@ -97,7 +97,7 @@ fn read(browser: &Browser, server: &Server, cookies: &str, warm: &AtomicUsize, e
     let mut reads = Vec::new();
     let mut refused = 0;
     let since = Instant::now();
-    while refused < REFUSALS && since.elapsed() < PATIENCE {
+    while refused < REFUSALS && since.elapsed() < TIMEOUT {
         let begun = Instant::now();
         let logged_in = browser.is_logged_in(server, cookies).expect("a response");
         let is_late = ended.get().is_some_and(|ended| begun > *ended);
@@ -114,7 +114,7 @@ fn read(browser: &Browser, server: &Server, cookies: &str, warm: &AtomicUsize, e
 fn wait_until_warm(warm: &AtomicUsize) {
     let begun = Instant::now();
     while warm.load(Ordering::Relaxed) < 2 {
-        assert!(begun.elapsed() < PATIENCE, "the readers get no responses");
+        assert!(begun.elapsed() < TIMEOUT, "the readers get no responses");
         thread::sleep(Duration::from_micros(100));
     }
     thread::sleep(Duration::from_micros(random(2000)));

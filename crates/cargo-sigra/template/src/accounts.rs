@@ -1,7 +1,7 @@
 //! The accounts context: users, their passwords and their tokens.
 //!
-//! Every function here decides something: who may do it, when, or who gets an email about it. For what the library does
-//! alone, such as listing sessions, `web` calls [`Accounts::sigra`].
+//! The functions here have a rule of the application: who may do something, or who gets an email about it. For all
+//! else, such as listing sessions, `web` calls the library with [`Accounts::sigra`].
 
 mod activity;
 // <api_tokens>
@@ -46,7 +46,7 @@ mod user;
 mod user_notifier;
 
 // <api_tokens>
-pub use self::api_tokens::AskedToken;
+pub use self::api_tokens::ApiTokenRequest;
 // </api_tokens>
 // <oauth>
 pub use self::identities::ProviderOutcome;
@@ -58,7 +58,7 @@ pub use self::{
     activity::Activity,
     context::{Accounts, Transaction},
     error::AccountError,
-    log_in::{NextStep, Welcome},
+    log_in::{CompletedLogin, NextStep},
     policy::Policy,
     sudo::Proof,
     user::{FieldErrors, User, UserId, check_password, normalize_email},

@@ -123,7 +123,7 @@ impl Settings {
         let port = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
         let listen = SocketAddr::new(host, port);
         let Some(app_env) = app_env(env)? else {
-            public_url::refuse_to_serve_others(env, listen)?;
+            public_url::require_loopback(env, listen)?;
             return Self::at(listen, AppEnv::Dev, env);
         };
         Self::at(listen, app_env, env)

@@ -44,7 +44,7 @@ pub use self::{backend::Database, error::DatabaseError};
 
 use crate::config::database_url::without_secrets;
 // <sqlite>
-use crate::config::database_url::of_path;
+use crate::config::database_url::from_path;
 // </sqlite>
 
 /// A pool of connections to the [`Database`].
@@ -59,7 +59,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Opens the database at a URL.
 pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     // <sqlite>
-    let url = &*of_path(url);
+    let url = &*from_path(url);
     // </sqlite>
     if !backend::SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
         let (built_for, example) = (backend::NAME, backend::EXAMPLE);
@@ -74,7 +74,7 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     // <template>
     #[cfg(feature = "postgres")]
     // </template>
-    if let Some(name) = connected.as_ref().err().and_then(|error| backend::missing(&options, error)) {
+    if let Some(name) = connected.as_ref().err().and_then(|error| backend::missing_database(&options, error)) {
         return Err(DatabaseError::Missing { database, name: name.to_owned() });
     }
     // </postgres>
@@ -120,13 +120,13 @@ where
     C: DerefMut<Target = Connection> + Send + 'static,
 {
     let runtime = Handle::current();
-    let migrate = move || runtime.block_on(migrate_beside_newer(MIGRATIONS, &mut conn)).map(|()| conn);
+    let migrate = move || runtime.block_on(migrate_ignoring_newer(MIGRATIONS, &mut conn)).map(|()| conn);
     spawn_blocking(migrate).await.map_err(|error| sqlx::Error::Io(error.into()))?
 }
 
 /// Runs the migrations that the database lacks. Migrations that are newer than these stay: another server runs a newer
 /// version of the application, or did before a rollback. One that is missing among these is of another branch.
-async fn migrate_beside_newer(mut migrations: Migrator, conn: &mut Connection) -> Result<(), MigrateError> {
+async fn migrate_ignoring_newer(mut migrations: Migrator, conn: &mut Connection) -> Result<(), MigrateError> {
     match backend::migrate(&migrations, conn).await {
         // The oldest of those that are missing here.
         Err(MigrateError::VersionMissing(version)) if migrations.iter().all(|known| known.version < version) => {

@@ -45,20 +45,20 @@ fn month(month: Month) -> &'static str {
 // </languages>
 
 // <pages>
-/// A time on a page, in UTC. A script shows it in the user's time zone.
-pub struct Moment {
-    /// For the attribute `datetime`: `2026-12-09T17:05:30Z`.
-    pub machine: String,
+/// A time for the element `<time>`, in UTC. A script shows it in the user's time zone.
+pub struct Timestamp {
+    /// The attribute `datetime`: `2026-12-09T17:05:30Z`.
+    pub datetime: String,
     /// `December 9, 2026, 17:05 UTC`.
     pub text: String,
 }
 
-pub fn moment(at: OffsetDateTime) -> Moment {
-    let machine = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+pub fn timestamp(at: OffsetDateTime) -> Timestamp {
+    let datetime = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
     let clock = format_description!("[hour]:[minute]");
     let at = at.to_offset(time::UtcOffset::UTC);
     let clock = at.format(&clock).unwrap_or_default();
     let text = t!("{day}, {time} UTC", day = day(at), time = clock);
-    Moment { machine: at.format(&machine).unwrap_or_else(|_| text.clone()), text }
+    Timestamp { datetime: at.format(&datetime).unwrap_or_else(|_| text.clone()), text }
 }
 // </pages>

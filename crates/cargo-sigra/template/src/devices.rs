@@ -16,7 +16,7 @@ pub fn is_phone(user_agent: Option<&str>) -> bool {
 // </pages>
 
 /// Returns the browser and the operating system of a user agent: `Firefox on Linux`.
-pub fn described(user_agent: Option<&str>) -> String {
+pub fn describe(user_agent: Option<&str>) -> String {
     let device = Device::from_user_agent(user_agent.unwrap_or_default());
     match (device.browser, device.system) {
         (Some(browser), Some(system)) => t!("{browser} on {system}", browser, system),
@@ -28,7 +28,7 @@ pub fn described(user_agent: Option<&str>) -> String {
 
 // <oauth_server>
 /// Returns the name of a program that has access, and its operating system: `MyApp CLI on Linux`.
-pub fn program(grant: &Grant) -> String {
+pub fn describe_program(grant: &Grant) -> String {
     match grant.system() {
         Some(system) => t!("{program} on {system}", program = grant.client_name, system),
         None => grant.client_name.clone(),

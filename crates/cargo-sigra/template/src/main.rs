@@ -18,14 +18,14 @@ use my_app::{
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-/// Below this level, this target logs the URLs of requests, and some of them have tokens in them.
-const SILENCED: &str = "tower_http::csrf=info";
+/// At debug level, this target logs the URLs of requests, which may contain tokens.
+const CSRF_LOG_DIRECTIVE: &str = "tower_http::csrf=info";
 
-/// How long a shutdown waits for requests whose clients are gone, and for emails that are being sent.
-const LAST_WORK: Duration = Duration::from_secs(4);
+/// How long a shutdown waits for work without a client, such as emails that are being sent.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long `check-health` waits.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(4);
+const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::new(&Variables::read()?)?;
-    start_log(&settings.log_filter)?;
+    init_tracing(&settings.log_filter)?;
     let App { router, state } = App::open(settings).await?;
     if state.settings.app_env == AppEnv::Dev {
         state.accounts.seed_demo_user().await?;
@@ -70,8 +70,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn start_log(filter: &str) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::try_new(filter)?.add_directive(SILENCED.parse()?);
+fn init_tracing(filter: &str) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(filter)?.add_directive(CSRF_LOG_DIRECTIVE.parse()?);
     let has_color = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_color).init();
     Ok(())
@@ -90,8 +90,8 @@ fn check_health() -> Result<(), Box<dyn Error>> {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    let mut server = TcpStream::connect_timeout(&address, HEALTH_PATIENCE)?;
-    server.set_read_timeout(Some(HEALTH_PATIENCE))?;
+    let mut server = TcpStream::connect_timeout(&address, HEALTH_CHECK_TIMEOUT)?;
+    server.set_read_timeout(Some(HEALTH_CHECK_TIMEOUT))?;
     server.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut response = String::new();
     server.read_to_string(&mut response)?;
@@ -114,11 +114,11 @@ fn welcome(settings: &Settings) {
 /// Finishes what requests have started, and sends emails, while there is time. No client is connected any more.
 async fn finish_work(state: &AppState) {
     let mailer = state.accounts.mailer();
-    let last_work = async {
+    let drain = async {
         state.sigra.settle().await;
         mailer.settle().await;
     };
-    if tokio::time::timeout(LAST_WORK, last_work).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, drain).await.is_err() {
         let mails = mailer.release_unsent().await;
         tracing::warn!(mails, "some emails were not sent before the shutdown: the next start sends them");
     }

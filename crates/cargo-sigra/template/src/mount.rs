@@ -93,7 +93,7 @@ pub async fn with_accounts_in(app: Router, pool: &Pool) -> Result<Router, StartE
 }
 
 fn settings() -> Result<Settings, SettingsError> {
-    Settings::for_accounts(&Variables::read()?.with_prefix_first(ENV_PREFIX))
+    Settings::for_accounts(&Variables::read()?.prefer_prefixed(ENV_PREFIX))
 }
 
 /// Mounts the routes of accounts beside those of the application.

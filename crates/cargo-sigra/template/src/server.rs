@@ -24,10 +24,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a shutdown waits for open requests. Service managers kill a process that takes too long: Docker after ten
 /// seconds.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
+const GRACEFUL_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause after a connection could not be accepted: the process may have no file descriptor left.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+/// The delay before accepting again after a failure: the process may be out of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Serves until the shutdown begins. Then no connection is accepted, and open requests get responses while there is
 /// time.
@@ -44,7 +44,7 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
                 Ok((stream, peer)) => drop(connections.spawn(serve_connection(stream, peer, app.clone(), stopping.clone()))),
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
-                    sleep(ACCEPT_AGAIN).await;
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
@@ -52,7 +52,7 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
     drop(listener);
     stop.send_replace(true);
     let ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(LAST_REQUESTS, ended).await.is_err() {
+    if timeout(GRACEFUL_SHUTDOWN_TIMEOUT, ended).await.is_err() {
         tracing::warn!(connections = connections.len(), "closing connections with open requests");
     }
     connections.shutdown().await;

@@ -30,7 +30,7 @@ mod mailbox;
 // <pages>
 mod method_override;
 mod pages;
-mod plain_cookies;
+mod unsigned_cookies;
 // </pages>
 // <oauth_server>
 mod oauth_server;

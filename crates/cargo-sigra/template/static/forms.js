@@ -1,9 +1,9 @@
 // Sends a form once, and when its user means to: while the request is on its way, pressing the button again does
 // nothing.
-const onTheWay = new Map();
+const inFlight = new Map();
 
 /** After this many milliseconds without a response, the button works again. */
-const PATIENCE = 15 * 1000;
+const TIMEOUT = 15 * 1000;
 
 /**
  * A page of another site can lay its own window over this one, and close it between the two presses of a double click.
@@ -15,8 +15,8 @@ let focusChangedAt = document.hasFocus() ? -Infinity : performance.now();
 for (const change of ["focus", "blur"]) addEventListener(change, () => (focusChangedAt = performance.now()));
 
 const release = (form) => {
-  clearTimeout(onTheWay.get(form));
-  onTheWay.delete(form);
+  clearTimeout(inFlight.get(form));
+  inFlight.delete(form);
   form.removeAttribute("aria-busy");
   for (const button of form.querySelectorAll("button[aria-disabled]")) {
     button.removeAttribute("aria-disabled");
@@ -28,11 +28,11 @@ addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
   const isTooEarly = "deliberate" in form.dataset && performance.now() - focusChangedAt < DOUBLE_CLICK;
-  if (isTooEarly || onTheWay.has(form)) {
+  if (isTooEarly || inFlight.has(form)) {
     event.preventDefault();
     return;
   }
-  onTheWay.set(form, setTimeout(release, PATIENCE, form));
+  inFlight.set(form, setTimeout(release, TIMEOUT, form));
   form.setAttribute("aria-busy", "true");
   // Not `disabled`: the button keeps the focus, and screen readers still announce it.
   for (const button of form.querySelectorAll("button:not([type=button])")) button.setAttribute("aria-disabled", "true");
@@ -40,4 +40,4 @@ addEventListener("submit", (event) => {
 });
 
 // The browser restores a page from its back/forward cache with its forms still locked.
-addEventListener("pageshow", () => [...onTheWay.keys()].forEach(release));
+addEventListener("pageshow", () => [...inFlight.keys()].forEach(release));

@@ -13,8 +13,8 @@ let isOpen = false;
 let offered = new AbortController();
 
 /** The server forgets a challenge after five minutes, so an offer that waits longer gets a new one. */
-const ANEW = 4 * 60 * 1000;
-let anew;
+const REFRESH_INTERVAL = 4 * 60 * 1000;
+let refreshTimer;
 
 /** Fetches what the browser signs: a `PublicKeyCredentialCreationOptionsJSON` to create a passkey. */
 const fetchOptions = async (button, signal) => {
@@ -37,7 +37,7 @@ const send = (button, credential) => {
   form.submit();
 };
 
-const complain = (button) => {
+const showProblem = (button) => {
   const problem = button.form.querySelector("[role=alert]") ?? document.createElement("p");
   problem.className = "problem";
   problem.setAttribute("role", "alert");
@@ -50,12 +50,12 @@ const conditional = buttons.find((button) => "conditional" in button.dataset);
 let canOffer = false;
 
 const offer = async () => {
-  clearTimeout(anew);
+  clearTimeout(refreshTimer);
   if (!canOffer || isOpen) return;
   offered.abort();
   offered = new AbortController();
   const { signal } = offered;
-  anew = setTimeout(offer, ANEW);
+  refreshTimer = setTimeout(offer, REFRESH_INTERVAL);
   try {
     const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await fetchOptions(conditional, signal));
     signal.throwIfAborted();
@@ -68,7 +68,7 @@ const offer = async () => {
 };
 
 const open = async (button) => {
-  clearTimeout(anew);
+  clearTimeout(refreshTimer);
   offered.abort();
   isOpen = true;
   button.setAttribute("aria-disabled", "true");
@@ -76,7 +76,7 @@ const open = async (button) => {
   try {
     send(button, await sign(await fetchOptions(button)));
   } catch {
-    complain(button);
+    showProblem(button);
     isOpen = false;
     release(button);
     offer();

@@ -106,7 +106,7 @@ fn the_guide_lists_every_cookie() {
     // Their names begin with that of the cookie session.
     actual.extend(["_my_app_key.flash-...", "_my_app_key.return_to"].map(str::to_owned));
     let template = files("crates/cargo-sigra/template/src/web", ".rs").concat();
-    let plain = template.split("PlainCookie { name: \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let plain = template.split("UnsignedCookie { name: \"").skip(1).filter_map(|rest| rest.split('"').next());
     let plain: BTreeSet<String> = plain.map(str::to_owned).collect();
     assert_eq!(plain.len(), 2, "{plain:?}");
     actual.extend(plain);

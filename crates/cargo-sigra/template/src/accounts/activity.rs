@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Accounts, User, UserId};
 
 /// The number of events on a page.
-const PAGE: u32 = 20;
+const PAGE_SIZE: u32 = 20;
 
 /// A page of events, newest first.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub struct Activity {
 impl Accounts {
     /// Returns the latest events of an account, or those before a given one.
     pub async fn list_user_activity(&self, user: &User, before: Option<Uuid>) -> Result<Activity, sigra::Error> {
-        let events = self.sigra.audit().list(&user.id, before, PAGE).await?;
-        let older = events.last().filter(|_| events.len() == PAGE as usize).map(|event| event.id);
+        let events = self.sigra.audit().list(&user.id, before, PAGE_SIZE).await?;
+        let older = events.last().filter(|_| events.len() == PAGE_SIZE as usize).map(|event| event.id);
         Ok(Activity { events, older })
     }
 }

@@ -12,15 +12,15 @@ use super::{AccountError, Accounts, FieldErrors, Transaction, User};
 /// The longest time in days that a token can be valid, unless the user chooses a date or that it never expires.
 const MAX_DAYS: u64 = 3650;
 
-/// A token that a user asks for. Everything is as they typed it.
+/// A request for a token, with the fields as the user entered them.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-pub struct AskedToken {
+pub struct ApiTokenRequest {
     #[serde(default)]
     pub name: String,
     #[serde(default)]
     pub permissions: Vec<String>,
     /// A number of days, `date` or `never`. There is no default: a token that never expires has to be chosen.
-    #[serde(default, deserialize_with = "number_or_word")]
+    #[serde(default, deserialize_with = "string_or_number")]
     pub expires_in_days: String,
     /// The last day on which it is valid, such as `2027-01-31`, if `expires_in_days` is `date`.
     #[serde(default)]
@@ -33,36 +33,36 @@ impl Accounts {
         &self,
         sudo: &Sudo<User>,
         client: &Client,
-        asked: &AskedToken,
+        request: &ApiTokenRequest,
     ) -> Result<CreatedApiToken, AccountError> {
         let user = sudo.user();
-        let new = NewApiToken::new(&asked.name, permissions_of(asked)?, expiry_of(asked)?);
+        let new = NewApiToken::new(&request.name, parse_permissions(request)?, parse_expiry(request)?);
         self.limit_changes("api token", user).await?;
         let notify = async |tx: &mut Transaction, token: &ApiToken| {
             self.notifier.notify_in(tx, user, "api token", self.notifier.api_token_created(user, token)).await
         };
         match self.sigra.api_tokens().create_with(sudo, &new, client, notify).await {
-            Err(sigra::Error::ApiToken(problem)) => Err(problems(&problem).into()),
+            Err(sigra::Error::ApiToken(problem)) => Err(field_errors(&problem).into()),
             created => Ok(created?),
         }
     }
 }
 
 /// A token that allows nothing is a mistake.
-fn permissions_of(asked: &AskedToken) -> Result<Permissions, FieldErrors> {
-    let permissions = Permissions::of(&asked.permissions).ok().filter(|permissions| !permissions.is_empty());
+fn parse_permissions(request: &ApiTokenRequest) -> Result<Permissions, FieldErrors> {
+    let permissions = Permissions::of(&request.permissions).ok().filter(|permissions| !permissions.is_empty());
     let missing = || FieldErrors { permissions: Some(t!("Choose at least one permission.")), ..FieldErrors::default() };
     permissions.ok_or_else(missing)
 }
 
-/// Returns when the token expires. What can't be read never means "never".
-fn expiry_of(asked: &AskedToken) -> Result<Expiry, FieldErrors> {
-    let expiry = match asked.expires_in_days.trim() {
+/// Returns when the token expires. An invalid value never means "never".
+fn parse_expiry(request: &ApiTokenRequest) -> Result<Expiry, FieldErrors> {
+    let expiry = match request.expires_in_days.trim() {
         "never" => Some(Expiry::Never),
-        "date" => end_of_day(asked.expires_on.trim()),
+        "date" => end_of_day(request.expires_on.trim()),
         days => days.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days)).map(in_days),
     };
-    expiry.ok_or_else(|| of_expiry(t!("Choose when the token expires.")))
+    expiry.ok_or_else(|| expiry_error(t!("Choose when the token expires.")))
 }
 
 fn in_days(days: u64) -> Expiry {
@@ -79,22 +79,22 @@ fn end_of_day(day: &str) -> Option<Expiry> {
     Some(Expiry::At(date.with_time(time).assume_utc()))
 }
 
-fn problems(problem: &ApiTokenProblem) -> FieldErrors {
-    let of_name = |name: String| FieldErrors { name: Some(name), ..FieldErrors::default() };
+fn field_errors(problem: &ApiTokenProblem) -> FieldErrors {
+    let name_error = |name: String| FieldErrors { name: Some(name), ..FieldErrors::default() };
     match problem {
-        ApiTokenProblem::Unnamed => of_name(t!("Give the token a name.").to_owned()),
-        ApiTokenProblem::LongName { max } => of_name(t!("Use a name of at most {max} characters.", max)),
-        ApiTokenProblem::Expired => of_expiry(t!("Choose a date in the future.")),
+        ApiTokenProblem::Unnamed => name_error(t!("Give the token a name.").to_owned()),
+        ApiTokenProblem::LongName { max } => name_error(t!("Use a name of at most {max} characters.", max)),
+        ApiTokenProblem::Expired => expiry_error(t!("Choose a date in the future.")),
         _ => FieldErrors { permissions: Some(t!("Choose permissions from the list.")), ..FieldErrors::default() },
     }
 }
 
-fn of_expiry(problem: &'static str) -> FieldErrors {
+fn expiry_error(problem: &'static str) -> FieldErrors {
     FieldErrors { expires_in_days: Some(problem), ..FieldErrors::default() }
 }
 
-/// Reads text, or a number as JSON has it.
-fn number_or_word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// Reads a string, or a number of JSON.
+fn string_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let sent: serde_json::Value = serde::Deserialize::deserialize(deserializer)?;
     Ok(match sent {
         serde_json::Value::String(word) => word,
@@ -108,7 +108,12 @@ mod tests {
     use super::*;
 
     fn expiry(in_days: &str, on: &str) -> Option<Expiry> {
-        expiry_of(&AskedToken { expires_in_days: in_days.into(), expires_on: on.into(), ..AskedToken::default() }).ok()
+        parse_expiry(&ApiTokenRequest {
+            expires_in_days: in_days.into(),
+            expires_on: on.into(),
+            ..ApiTokenRequest::default()
+        })
+        .ok()
     }
 
     #[test]

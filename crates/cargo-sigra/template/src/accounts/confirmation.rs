@@ -7,12 +7,12 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{AccountError, Accounts, Transaction, User, log_in::account_named, user::query_user};
+use super::{AccountError, Accounts, Transaction, User, log_in::rate_limit_key, user::query_user};
 use crate::database::Connection;
 
 /// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
 /// the password hash, so it is valid only until the account gets another password.
-pub(super) const REGISTERED_HERE: &str = "registered_here";
+pub(super) const REGISTRANT: &str = "registrant";
 
 impl Accounts {
     /// Sends a confirmation link, unless the address is confirmed already or has received too many.
@@ -45,13 +45,13 @@ impl Accounts {
     /// Returns whether this browser belongs to the person who registered the account: it registered the account, or is
     /// logged in to it.
     pub fn is_registrant(&self, session: &CookieSession, scope: Option<&Scope<User>>, user: &User) -> bool {
-        let registered = session.get::<String>(REGISTERED_HERE);
+        let registered = session.get::<String>(REGISTRANT);
         let expected = user.hashed_password.as_ref().map(HashedPassword::fingerprint);
         // <oauth>
-        let expected = expected.or_else(|| Some(passwordless(user)));
+        let expected = expected.or_else(|| Some(passwordless_fingerprint(user)));
         // </oauth>
-        let is_registered_here = registered.is_some() && registered == expected;
-        is_registered_here || scope.is_some_and(|scope| scope.user().id == user.id)
+        let has_entry = registered.is_some() && registered == expected;
+        has_entry || scope.is_some_and(|scope| scope.user().id == user.id)
     }
 
     /// Confirms an email address. In a browser that didn't [register the account](Self::is_registrant), this takes the
@@ -97,7 +97,7 @@ impl Accounts {
         let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?;
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
-        self.welcome_browser_in(&mut tx, session, &user).await?;
+        self.remember_browser_in(&mut tx, session, &user).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         self.notifier.notify_in(&mut tx, &user, "password", self.notifier.password_changed(&user, &[])).await?;
         tx.commit().await?;
@@ -113,18 +113,18 @@ impl Accounts {
         session: &CookieSession,
         hash: &HashedPassword,
     ) -> Result<(), sigra::Error> {
-        session.put(REGISTERED_HERE, &hash.fingerprint())
+        session.put(REGISTRANT, &hash.fingerprint())
     }
 
     // <oauth>
     /// Marks this browser as the one in which the account was registered with an identity, or logged in to with it.
     pub(super) fn remember_registrant(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
-        session.put(REGISTERED_HERE, &passwordless(user))
+        session.put(REGISTRANT, &passwordless_fingerprint(user))
     }
 
-    /// Puts the same entry for a taken address. It proves nothing.
-    pub(super) fn remember_nobody(&self, session: &CookieSession) -> Result<(), sigra::Error> {
-        session.put(REGISTERED_HERE, &HashedPassword::from(uuid::Uuid::now_v7().to_string()).fingerprint())
+    /// Puts an entry that looks the same for a taken address, and proves nothing.
+    pub(super) fn remember_decoy_registrant(&self, session: &CookieSession) -> Result<(), sigra::Error> {
+        session.put(REGISTRANT, &HashedPassword::from(uuid::Uuid::now_v7().to_string()).fingerprint())
     }
     // </oauth>
 
@@ -150,7 +150,7 @@ impl Accounts {
             return Err(AccountError::PasswordRequired);
         }
         let confirmed = self.confirm_in(&mut tx, &sent.user, &session.client()).await?;
-        self.sigra.limits().forget_logins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.limits().forget_logins_in(&mut tx, session, &rate_limit_key(&user.email), &user.id).await?;
         tx.commit().await?;
         self.sigra.sessions().announce_change(&confirmed.id);
         Ok(confirmed)
@@ -177,9 +177,8 @@ impl Accounts {
 }
 
 // <oauth>
-/// Returns what a browser keeps to confirm the address of an account without a password, in place of the fingerprint of
-/// the password's hash. It is signed, and valid only while the account has no password.
-fn passwordless(user: &User) -> String {
+/// Returns what stands for the fingerprint of the password hash while the account has no password.
+fn passwordless_fingerprint(user: &User) -> String {
     HashedPassword::from(format!("no password {}", user.id)).fingerprint()
 }
 // </oauth>

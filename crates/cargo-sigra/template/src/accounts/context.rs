@@ -77,11 +77,11 @@ impl Accounts {
         client: &Client,
     ) -> Result<Option<User>, sigra::Error> {
         let user = self.get_user_by_email(email).await?;
-        self.check_password_of(user, password, client).await
+        self.verify_user_password(user, password, client).await
     }
 
     /// Returns the user if there is one, the password is theirs, and they can be logged in.
-    pub(super) async fn check_password_of(
+    pub(super) async fn verify_user_password(
         &self,
         user: Option<User>,
         password: &Password,

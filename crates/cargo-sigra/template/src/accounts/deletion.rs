@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::{AccountError, Accounts, FieldErrors, Transaction, User, UserId};
 
 /// How often expired accounts are deleted.
-const INTERVAL: Duration = Duration::from_secs(60 * 60);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The condition for accounts that were never used: registered here before `$1`, never confirmed, never logged in to.
 /// It reads the audit trail, so it spares accounts that were imported, or whose registration is no longer on record.
@@ -41,7 +41,7 @@ impl Accounts {
         self.limit_changes("delete", user).await?;
         let delete_after = self.policy.deletion_grace.map(|grace| {
             let grace = grace.try_into().unwrap_or(time::Duration::MAX);
-            whole_seconds(self.sigra.now().saturating_add(grace))
+            truncate_to_seconds(self.sigra.now().saturating_add(grace))
         });
         let mut tx = self.sigra.begin().await?;
         // Lock the user's row first, so that a concurrent login comes before all of this, or after it.
@@ -89,11 +89,11 @@ impl Accounts {
     /// Deletes accounts past their grace period, and returns how many. Each has its own transaction, so that one
     /// failure doesn't stop the others.
     pub async fn delete_expired_users(&self) -> Result<usize, sigra::Error> {
-        let now = whole_seconds(self.sigra.housekeeping().now().await?);
-        let over: Vec<UserId> =
+        let now = truncate_to_seconds(self.sigra.housekeeping().now().await?);
+        let expired: Vec<UserId> =
             sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now).fetch_all(&self.pool).await?;
         let mut deleted = 0;
-        for id in over {
+        for id in expired {
             match self.delete_expired_user(id, now).await {
                 Ok(was_there) => deleted += usize::from(was_there),
                 Err(error) => {
@@ -130,7 +130,7 @@ impl Accounts {
         const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!());
         let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };
         let now = self.sigra.housekeeping().now().await?;
-        let before = whole_seconds(now.saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
+        let before = truncate_to_seconds(now.saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
         let unused: Vec<UserId> = sqlx::query_scalar(FIND)
             .bind(before)
             .bind(audit::ACCOUNT_REGISTERED)
@@ -175,10 +175,10 @@ impl Accounts {
     pub async fn run_cleanup(self) {
         loop {
             // A statement may wait for a database server that vanished.
-            if tokio::time::timeout(INTERVAL, self.clean_up()).await.is_err() {
+            if tokio::time::timeout(CLEANUP_INTERVAL, self.clean_up()).await.is_err() {
                 tracing::warn!("the cleanup of accounts took longer than an hour: it was stopped");
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(CLEANUP_INTERVAL).await;
         }
     }
 
@@ -193,6 +193,6 @@ impl Accounts {
 }
 
 /// SQLite compares times as text, which works only if all have the same length.
-fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
+fn truncate_to_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.replace_nanosecond(0).unwrap_or(at)
 }

@@ -161,7 +161,7 @@ impl Accounts {
             // They can confirm the address in this browser, because they proved that the account is theirs.
             self.remember_registrant(session, &user)?;
         }
-        self.log_in_by(session, &user, FirstFactor::Identity(Box::new(known)), remember_me).await
+        self.log_in_with_factor(session, &user, FirstFactor::Identity(Box::new(known)), remember_me).await
     }
 
     /// Registers a user with an address that the provider has proven. Does nothing if another request registered the
@@ -287,7 +287,7 @@ impl Accounts {
                 let linked = self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await?;
                 if linked != Linked::Now {
                     // Another request linked it at this moment, which a taken address wouldn't show either.
-                    return self.remember_nobody(session).map_err(AccountError::from);
+                    return self.remember_decoy_registrant(session).map_err(AccountError::from);
                 }
                 self.remember_registrant(session, &user)?;
                 if self.notifier.may_mail(&mut tx, "confirm", &email).await? {
@@ -295,7 +295,7 @@ impl Accounts {
                 }
             }
             Inserted::Taken(owner) => {
-                self.remember_nobody(session)?;
+                self.remember_decoy_registrant(session)?;
                 if let Some(owner) = owner {
                     self.send_already_registered_notice(&mut tx, &owner).await?;
                 }

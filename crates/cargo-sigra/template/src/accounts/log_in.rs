@@ -26,12 +26,12 @@ pub(super) enum FirstFactor {
     // </oauth>
 }
 
-/// What comes next in a login.
+/// The next step of a login.
 #[must_use = "a login may not be complete yet: send the user to the next step"]
 #[derive(Clone, Debug)]
 pub enum NextStep {
-    /// Welcome the user, who is logged in now.
-    Welcome(Welcome),
+    /// The user is logged in.
+    LoggedIn(CompletedLogin),
     // <mfa>
     /// The user must present a second factor.
     SecondFactor,
@@ -40,9 +40,9 @@ pub enum NextStep {
     ConfirmEmail,
 }
 
-/// A user who is logged in now, and what they should know about the login.
+/// A completed login, and what the user should know about it.
 #[derive(Clone, Debug)]
-pub struct Welcome {
+pub struct CompletedLogin {
     pub user: User,
     /// Whether the login canceled the deletion of the account.
     pub deletion_canceled: bool,
@@ -56,7 +56,7 @@ pub struct Welcome {
     // </mfa>
 }
 
-impl Welcome {
+impl CompletedLogin {
     pub(super) fn new(user: &User, deletion_canceled: bool) -> Self {
         Self {
             user: user.clone(),
@@ -83,13 +83,13 @@ impl Accounts {
         let user = self.get_user_by_email(email).await?;
         let id = user.as_ref().map(|user| user.id);
         let client = session.client();
-        let check = self.check_password_of(user, password, &client);
-        self.sigra.limits().attempt_log_in(session, &account_named(email), id.as_ref(), check).await
+        let check = self.verify_user_password(user, password, &client);
+        self.sigra.limits().attempt_log_in(session, &rate_limit_key(email), id.as_ref(), check).await
     }
 
-    /// Forgets earlier attempts: someone who entered the right password is not guessing.
+    /// Resets the count of failed logins: a user who entered the right password is not guessing.
     async fn forget_logins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.limits().forget_logins(session, &account_named(&user.email), &user.id).await
+        self.sigra.limits().forget_logins(session, &rate_limit_key(&user.email), &user.id).await
     }
 
     /// Logs in a user who has presented a first factor, and cancels a scheduled deletion in the same transaction.
@@ -100,10 +100,10 @@ impl Accounts {
         method: LoginMethod,
         remember_me: RememberMe,
     ) -> Result<NextStep, sigra::Error> {
-        self.log_in_by(session, user, FirstFactor::Verified(method), remember_me).await
+        self.log_in_with_factor(session, user, FirstFactor::Verified(method), remember_me).await
     }
 
-    pub(super) async fn log_in_by(
+    pub(super) async fn log_in_with_factor(
         &self,
         session: &CookieSession,
         user: &User,
@@ -148,7 +148,7 @@ impl Accounts {
         };
         let user = verified.user().clone();
         let factor = FirstFactor::Passkey(Box::new(verified));
-        self.log_in_by(session, &user, factor, remember_me).await.map(Checked::Valid)
+        self.log_in_with_factor(session, &user, factor, remember_me).await.map(Checked::Valid)
     }
     // </passkeys>
 
@@ -167,7 +167,7 @@ impl Accounts {
         match outcome {
             LoginOutcome::Complete => {
                 self.announce_log_in(user, deletion_canceled);
-                Ok(NextStep::Welcome(Welcome::new(user, deletion_canceled)))
+                Ok(NextStep::LoggedIn(CompletedLogin::new(user, deletion_canceled)))
             }
             LoginOutcome::SecondFactorPending => {
                 // The password was right, so this wasn't a guess, even if the challenge fails.
@@ -193,7 +193,7 @@ impl Accounts {
         opened: &SessionRow,
     ) -> Result<bool, sigra::Error> {
         let client = session.client();
-        self.sigra.limits().forget_logins_in(tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.limits().forget_logins_in(tx, session, &rate_limit_key(&user.email), &user.id).await?;
         let is_news = self.policy.notify_new_devices && session.is_new_browser();
         if is_news && self.has_logged_in_before(tx, user).await? {
             let mail = self.notifier.new_device(user, &client, opened.authenticated_by);
@@ -220,6 +220,6 @@ impl Accounts {
 }
 
 /// Returns the key of an account's rate limits: its email address, or whatever was entered instead.
-pub(super) fn account_named(email: &str) -> String {
+pub(super) fn rate_limit_key(email: &str) -> String {
     normalize_email(email).unwrap_or_else(|| email.chars().take(160).collect())
 }

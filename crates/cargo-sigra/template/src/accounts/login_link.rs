@@ -6,12 +6,12 @@ use sigra::{
 
 use super::{AccountError, Accounts, NextStep, Transaction, User};
 
-/// The user whom a link logs in.
-struct Taken {
+/// A login link that was used up.
+struct UsedLink {
     owner: User,
     /// Whether the account's password was removed, because someone else may have registered the account.
     password_removed: bool,
-    /// The sessions of that person.
+    /// The sessions that were ended with it.
     revoked: Option<Revoked>,
 }
 
@@ -38,7 +38,7 @@ impl Accounts {
 
     /// Logs in the user of a link, which works once. The transaction that logs in uses the link up, so a failure leaves
     /// it valid.
-    pub async fn log_in_by_link(
+    pub async fn log_in_with_link(
         &self,
         session: &CookieSession,
         scope: Option<&Scope<User>>,
@@ -47,22 +47,22 @@ impl Accounts {
     ) -> Result<NextStep, AccountError> {
         let found = self.get_user_by_login_token(token).await?.ok_or(AccountError::InvalidLink)?;
         let token = EmailToken::parse(token).ok_or(AccountError::InvalidLink)?;
-        let (mut taken, mut deletion_canceled) = (None, false);
+        let (mut used, mut deletion_canceled) = (None, false);
         let first = async |tx: &mut Transaction| {
-            taken = self.take_login_link(tx, session, scope, &token).await?;
-            Ok(taken.as_ref().map(|taken: &Taken| taken.owner.clone()))
+            used = self.take_login_link(tx, session, scope, &token).await?;
+            Ok(used.as_ref().map(|used: &UsedLink| used.owner.clone()))
         };
         let also = async |tx: &mut Transaction, opened: &SessionRow| {
             deletion_canceled = self.complete_log_in(tx, session, &found, opened).await?;
             Ok(())
         };
         let logged_in = self.sigra.log_in_after(session, &found, LoginMethod::Link, remember_me, first, also).await?;
-        let (Some(outcome), Some(taken)) = (logged_in, taken) else { return Err(AccountError::InvalidLink) };
-        self.sigra.sessions().announce_change(&taken.owner.id);
-        taken.revoked.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
-        let mut next_step = self.next_step(session, &taken.owner, outcome, deletion_canceled).await?;
-        if let NextStep::Welcome(welcome) = &mut next_step {
-            welcome.password_removed = taken.password_removed;
+        let (Some(outcome), Some(used)) = (logged_in, used) else { return Err(AccountError::InvalidLink) };
+        self.sigra.sessions().announce_change(&used.owner.id);
+        used.revoked.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
+        let mut next_step = self.next_step(session, &used.owner, outcome, deletion_canceled).await?;
+        if let NextStep::LoggedIn(login) = &mut next_step {
+            login.password_removed = used.password_removed;
         }
         Ok(next_step)
     }
@@ -78,16 +78,16 @@ impl Accounts {
         session: &CookieSession,
         scope: Option<&Scope<User>>,
         token: &EmailToken,
-    ) -> Result<Option<Taken>, sigra::Error> {
+    ) -> Result<Option<UsedLink>, sigra::Error> {
         let client = session.client();
         let sent = self.sigra.email_tokens().take_in(tx, token, Context::Login).await?;
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email).valid() else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
-            return Ok(Some(Taken { owner: sent.user, password_removed: false, revoked: None }));
+            return Ok(Some(UsedLink { owner: sent.user, password_removed: false, revoked: None }));
         }
         if self.is_registrant(session, scope, &sent.user) {
             let owner = self.confirm_in(tx, &sent.user, &client).await?;
-            return Ok(Some(Taken { owner, password_removed: false, revoked: None }));
+            return Ok(Some(UsedLink { owner, password_removed: false, revoked: None }));
         }
         sqlx::query("UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2")
             .bind(self.sigra.now())
@@ -100,6 +100,6 @@ impl Accounts {
         if password_removed {
             self.notifier.notify_in(tx, &owner, "password", self.notifier.password_removed(&owner)).await?;
         }
-        Ok(Some(Taken { owner, password_removed, revoked: Some(revoked) }))
+        Ok(Some(UsedLink { owner, password_removed, revoked: Some(revoked) }))
     }
 }

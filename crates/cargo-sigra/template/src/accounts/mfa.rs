@@ -10,7 +10,7 @@ use sigra::mfa::RegisterPublicKeyCredential;
 use uuid::Uuid;
 // </passkeys>
 
-use super::{Accounts, Transaction, User, Welcome, user_notifier::FactorKind};
+use super::{Accounts, CompletedLogin, Transaction, User, user_notifier::FactorKind};
 
 /// With this many backup codes left, or fewer, users are asked to generate new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
@@ -27,7 +27,7 @@ impl Accounts {
         challenge: &MfaChallenge<User>,
         answer: Option<SecondFactor<'_>>,
         trust_browser: TrustBrowser,
-    ) -> Result<Checked<Welcome>, sigra::Error> {
+    ) -> Result<Checked<CompletedLogin>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_canceled) = (challenge.user(), false);
         let also = async |tx: &mut Transaction, opened: &SessionRow, factor: Factor| {
@@ -43,7 +43,10 @@ impl Accounts {
         if factor.is_valid() {
             self.announce_log_in(user, deletion_canceled);
         }
-        Ok(factor.map(|factor| Welcome { backup_codes_left: left(factor), ..Welcome::new(user, deletion_canceled) }))
+        Ok(factor.map(|factor| CompletedLogin {
+            backup_codes_left: left(factor),
+            ..CompletedLogin::new(user, deletion_canceled)
+        }))
     }
 
     /// Sets up the authenticator app that this browser has begun to enroll, if the code is right.

@@ -3,7 +3,7 @@
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
 use super::{
-    AccountError, Accounts, FieldErrors, Policy, Transaction, User, log_in::account_named, user::check_password,
+    AccountError, Accounts, FieldErrors, Policy, Transaction, User, log_in::rate_limit_key, user::check_password,
 };
 use crate::database::Connection;
 
@@ -60,7 +60,7 @@ impl Accounts {
         };
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
-        self.welcome_browser_in(&mut tx, session, &user).await?;
+        self.remember_browser_in(&mut tx, session, &user).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         // <oauth>
         let linked = self.linked_accounts_in(&mut tx, &user).await?;
@@ -78,7 +78,7 @@ impl Accounts {
 
     /// Returns whether changing the password takes the current one: the user has one, and didn't enter it in this
     /// session (OWASP ASVS 6.2.3).
-    pub fn asks_current_password(&self, scope: &Scope<User>) -> bool {
+    pub fn requires_current_password(&self, scope: &Scope<User>) -> bool {
         scope.user().hashed_password.is_some() && !scope.session().can_set_password()
     }
 
@@ -97,10 +97,10 @@ impl Accounts {
         check_new_password(password, confirmation, &user.email, &self.policy)?;
         self.limit_changes("password", user).await?;
         self.sigra.sessions().require(scope).await?;
-        if self.asks_current_password(scope) {
-            let current = current.ok_or_else(wrong_current)?;
-            if !self.is_password_of(user, current, &session.client()).await?.is_valid() {
-                return Err(wrong_current());
+        if self.requires_current_password(scope) {
+            let current = current.ok_or_else(wrong_current_password)?;
+            if !self.verify_current_password(user, current, &session.client()).await?.is_valid() {
+                return Err(wrong_current_password());
             }
         }
         let hashed_password = self.hash_new_password(password, confirmation, &user.email).await?;
@@ -143,16 +143,16 @@ impl Accounts {
         Ok(self.sigra.hash_password(password).await?)
     }
 
-    /// Runs in the transaction in which a user sets a password without the old one: earlier failed logins no longer
-    /// delay them, and their browser becomes a known browser.
-    pub(super) async fn welcome_browser_in(
+    /// Makes the browser a known browser, and resets the count of failed logins, for a user who has set a password with
+    /// a link.
+    pub(super) async fn remember_browser_in(
         &self,
         tx: &mut Transaction,
         session: &CookieSession,
         user: &User,
     ) -> Result<(), sigra::Error> {
         self.sigra.known_browsers().remember_in(tx, session, &user.id).await?;
-        self.sigra.limits().forget_logins_in(tx, session, &account_named(&user.email), &user.id).await
+        self.sigra.limits().forget_logins_in(tx, session, &rate_limit_key(&user.email), &user.id).await
     }
 
     pub(super) async fn set_password(
@@ -188,6 +188,6 @@ fn check_new_password(
 }
 
 /// The current password is missing or wrong.
-fn wrong_current() -> AccountError {
+fn wrong_current_password() -> AccountError {
     FieldErrors { current_password: Some(t!("That isn't your current password.")), ..FieldErrors::default() }.into()
 }

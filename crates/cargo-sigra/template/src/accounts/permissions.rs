@@ -27,16 +27,16 @@ pub fn all() -> PermissionList {
 }
 
 /// Returns what permissions allow, to their user.
-pub fn all_in_words(granted: &Permissions) -> Vec<&'static str> {
+pub fn describe_all(granted: &Permissions) -> Vec<&'static str> {
     all()
         .iter()
         .filter(|permission| granted.contains(permission.name))
-        .map(|permission| in_words(&permission))
+        .map(|permission| describe(&permission))
         .collect()
 }
 
 /// Returns what a permission allows, to its user.
-pub fn in_words(permission: &RegisteredPermission) -> &'static str {
+pub fn describe(permission: &RegisteredPermission) -> &'static str {
     // <languages>
     match permission.name {
         ReadProjects::NAME => t!("See your projects"),

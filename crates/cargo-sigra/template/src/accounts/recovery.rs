@@ -37,8 +37,8 @@ impl Accounts {
         let Recovered { sent, revoked, .. } = recovered.ok_or(AccountError::InvalidLink)?;
         let before = sent.user;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
-        let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
-        self.welcome_browser_in(&mut tx, session, &user).await?;
+        let user = self.restore_in(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
+        self.remember_browser_in(&mut tx, session, &user).await?;
         self.record_recovery(&mut tx, &before, &user, client).await?;
         self.notifier.notify_in(&mut tx, &user, "recovered", self.notifier.account_recovered(&user)).await?;
         tx.commit().await?;
@@ -48,14 +48,14 @@ impl Accounts {
         Ok(user)
     }
 
-    async fn give_back(
+    async fn restore_in(
         &self,
         conn: &mut Connection,
         user: &User,
         email: &str,
         hashed_password: &str,
     ) -> Result<User, AccountError> {
-        let given_back = query_user(
+        let restored = query_user(
             "UPDATE users SET email = $1, hashed_password = $2, confirmed_at = coalesce(confirmed_at, $3),
             delete_after = NULL, updated_at = $3 WHERE id = $4 RETURNING *",
         )
@@ -65,9 +65,9 @@ impl Accounts {
         .bind(user.id)
         .fetch_one(conn)
         .await;
-        match given_back {
+        match restored {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(AccountError::AddressTaken),
-            given_back => Ok(given_back?),
+            restored => Ok(restored?),
         }
     }
 

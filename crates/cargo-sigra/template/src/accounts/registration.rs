@@ -14,11 +14,11 @@ use crate::database::Connection;
 const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
 
 /// A second registration with the same email address and password within this time is a double submit.
-const A_MOMENT: Duration = Duration::from_secs(60);
+const DOUBLE_SUBMIT_WINDOW: Duration = Duration::from_secs(60);
 
 impl Accounts {
-    /// Registers a user with a password, even if the registration is closed: for code of yours. A taken email address
-    /// takes the same work.
+    /// Registers a user with a password, for your own code: also while registration is closed, and without an email. A
+    /// taken email address takes the same work.
     pub async fn register_user(&self, email: &str, password: &Password, client: &Client) -> Result<User, AccountError> {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
@@ -28,14 +28,14 @@ impl Accounts {
         tx.commit().await?;
         match inserted {
             Inserted::New(user) => Ok(user),
-            Inserted::Taken(_) => Err(taken()),
+            Inserted::Taken(_) => Err(email_taken()),
         }
     }
 
-    /// Registers a user in a browser, which can then [confirm the address](Self::confirm_user) without the password,
-    /// and sends the confirmation link. For a taken address it notifies the owner and succeeds, unless the
-    /// [policy](super::Policy) is to tell the visitor.
-    pub async fn register_user_here(
+    /// Registers a visitor, and sends the confirmation link. This browser can then [confirm the
+    /// address](Self::confirm_user) without the password. For a taken address, notifies the owner and succeeds, unless
+    /// the [policy](super::Policy) reveals taken addresses.
+    pub async fn register_visitor(
         &self,
         session: &CookieSession,
         email: &str,
@@ -59,13 +59,12 @@ impl Accounts {
         }
         tx.commit().await?;
         match inserted {
-            Inserted::Taken(_) if self.policy.reveal_taken_addresses => Err(taken()),
+            Inserted::Taken(_) if self.policy.reveal_taken_addresses => Err(email_taken()),
             _ => Ok(()),
         }
     }
 
-    /// Fails if the [policy](super::Policy) lets no visitor register. Called first, so that the response is the same for
-    /// every address.
+    /// Fails while registration is closed. Call it first, so that the response is the same for every address.
     pub(super) fn check_registration_is_open(&self) -> Result<(), AccountError> {
         if self.policy.registration_open { Ok(()) } else { Err(AccountError::RegistrationClosed) }
     }
@@ -110,9 +109,8 @@ impl Accounts {
         Ok(inserted.map_or(Inserted::Taken(owner), Inserted::New))
     }
 
-    /// Notifies the owner of an address that someone tried to register it. A user who registered a moment ago and
-    /// pressed the button twice gets no second email. Finding that out takes a password hash, so it happens after the
-    /// response.
+    /// Notifies the owner of an address that someone tried to register it, unless it was a double submit. Checking that
+    /// takes a password hash, so it happens after the response.
     async fn notify_owner_of_registration(
         &self,
         tx: &mut Transaction,
@@ -120,7 +118,7 @@ impl Accounts {
         password: &Password,
     ) -> Result<(), sigra::Error> {
         let age = (self.sigra.now() - owner.inserted_at).unsigned_abs();
-        let is_new = owner.confirmed_at.is_none() && age < A_MOMENT;
+        let is_new = owner.confirmed_at.is_none() && age < DOUBLE_SUBMIT_WINDOW;
         if !is_new {
             return self.send_already_registered_notice(tx, owner).await;
         }
@@ -149,6 +147,6 @@ impl Accounts {
 }
 
 /// Another account has the email address.
-fn taken() -> AccountError {
+fn email_taken() -> AccountError {
     FieldErrors::of_email(t!("This email address has already been taken.")).into()
 }

@@ -66,7 +66,7 @@ impl Accounts {
         }
         // </mfa>
         self.sigra.sessions().require(scope).await?;
-        if !self.is_password_of(user, password, &session.client()).await?.is_valid() {
+        if !self.verify_current_password(user, password, &session.client()).await?.is_valid() {
             return Ok(Checked::Invalid);
         }
         match self.sigra.reauthenticate(session, scope).await {
@@ -77,7 +77,7 @@ impl Accounts {
     }
 
     /// Checks the password of a logged-in user.
-    pub(super) async fn is_password_of(
+    pub(super) async fn verify_current_password(
         &self,
         user: &User,
         password: &Password,

@@ -148,11 +148,11 @@ impl FieldErrors {
 
     /// Returns what is wrong with the password, in words.
     pub fn password(&self) -> Option<String> {
-        self.password.map(in_words)
+        self.password.map(password_message)
     }
 }
 
-fn in_words(problem: PasswordProblem) -> String {
+fn password_message(problem: PasswordProblem) -> String {
     // <languages>
     match problem {
         PasswordProblem::TooShort { min } => t!("Your password should be at least {min} characters.", min),

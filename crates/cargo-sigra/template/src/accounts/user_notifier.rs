@@ -265,7 +265,7 @@ impl UserNotifier {
                     .map(|_| t!("A program that has the token “{name}” can now use your account.", name = token.name)),
                 Some(t!(
                     "The token allows: {permissions}.",
-                    permissions = permissions::all_in_words(&token.permissions).join("; ")
+                    permissions = permissions::describe_all(&token.permissions).join("; ")
                 )),
                 Some(match token.expires_at {
                     Some(at) => t!("The token expires on {day}.", day = day(at)),
@@ -295,13 +295,14 @@ impl UserNotifier {
         compose_alert(&new.user, || EmailContent {
             subject: t!("A program got access to your account"),
             paragraphs: [
-                may_be_named.then(|| t!("“{program}” can now use your account.", program = devices::program(grant))),
+                may_be_named
+                    .then(|| t!("“{program}” can now use your account.", program = devices::describe_program(grant))),
                 grant
                     .is_registered()
                     .then(|| t!("We haven't verified this program, and it chose its own name.").to_owned()),
                 Some(t!(
                     "The program is allowed to: {permissions}.",
-                    permissions = permissions::all_in_words(&grant.permissions).join("; ")
+                    permissions = permissions::describe_all(&grant.permissions).join("; ")
                 )),
                 grant.resource.as_ref().map(|resource| t!("Its access is limited to {resource}.", resource)),
                 Some(t!("Its access ends on {day}, or when you end it.", day = day(new.ends_at))),
@@ -589,7 +590,7 @@ fn expiry_notice(time: Duration) -> String {
 
 /// Returns a browser and its IP address: `Firefox on Linux, from 192.0.2.1`.
 fn describe_client(client: &Client) -> String {
-    let device = devices::described(client.user_agent.as_deref());
+    let device = devices::describe(client.user_agent.as_deref());
     match client.ip {
         Some(address) => t!("{device}, from {address}", device, address),
         None => t!("{device}, from an unknown IP address", device),

@@ -30,21 +30,21 @@ pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
 // <template>
 #[cfg(not(feature = "postgres"))]
 // </template>
-pub fn of_path(url: &str) -> Cow<'_, str> {
+pub fn from_path(url: &str) -> Cow<'_, str> {
     if !url.contains(':') || url == ":memory:" { format!("sqlite://{url}").into() } else { url.into() }
 }
 
 // <template>
 /// PostgreSQL has no file paths.
 #[cfg(feature = "postgres")]
-pub fn of_path(url: &str) -> Cow<'_, str> {
+pub fn from_path(url: &str) -> Cow<'_, str> {
     url.into()
 }
 // </template>
 
 /// Returns whether SQLite would keep the data in memory, or in a temporary file.
 pub fn is_in_memory(url: &str) -> bool {
-    let url = of_path(url);
+    let url = from_path(url);
     let Some(rest) = url.strip_prefix("sqlite:") else { return false };
     let (file, params) = rest.split_once('?').unwrap_or((rest, ""));
     let is_of_memory = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {

@@ -8,45 +8,46 @@ use super::{error::SettingsError, variables::Variables};
 /// another OAuth 2.0 provider, add a line with `Provider::oauth2`.
 pub fn providers(env: &Variables, prod: bool) -> Result<Providers, SettingsError> {
     let names: Vec<String> = env.list("OAUTH_PROVIDERS", "names such as google, separated by commas")?;
-    let providers = names.iter().map(|name| Ok(provider(&Of { env, name }, name)?.http_on_loopback(!prod)));
+    let providers =
+        names.iter().map(|name| Ok(provider(&ProviderVariables { env, name }, name)?.http_on_loopback(!prod)));
     let providers: Vec<Provider> = providers.collect::<Result<_, SettingsError>>()?;
     Ok(Providers::new(providers)?)
 }
 
-fn provider(of: &Of<'_>, name: &str) -> Result<Provider, SettingsError> {
-    let id = of.required("CLIENT_ID")?;
+fn provider(env: &ProviderVariables<'_>, name: &str) -> Result<Provider, SettingsError> {
+    let id = env.required("CLIENT_ID")?;
     let provider = match name {
-        "apple" => Provider::apple(id, of.required("TEAM_ID")?, of.required("KEY_ID")?, of.required("KEY")?),
-        "discord" => Provider::discord(id, of.required("CLIENT_SECRET")?),
-        "github" => Provider::github(id, of.required("CLIENT_SECRET")?),
-        "gitlab" if of.text("ISSUER")?.is_none() => Provider::gitlab(id, of.required("CLIENT_SECRET")?),
-        "google" => Provider::google(id, of.required("CLIENT_SECRET")?),
+        "apple" => Provider::apple(id, env.required("TEAM_ID")?, env.required("KEY_ID")?, env.required("KEY")?),
+        "discord" => Provider::discord(id, env.required("CLIENT_SECRET")?),
+        "github" => Provider::github(id, env.required("CLIENT_SECRET")?),
+        "gitlab" if env.text("ISSUER")?.is_none() => Provider::gitlab(id, env.required("CLIENT_SECRET")?),
+        "google" => Provider::google(id, env.required("CLIENT_SECRET")?),
         "microsoft" => {
-            let tenant = of.text("TENANT")?.unwrap_or_else(|| "common".to_owned());
-            Provider::microsoft(tenant, id, of.required("CLIENT_SECRET")?)
+            let tenant = env.text("TENANT")?.unwrap_or_else(|| "common".to_owned());
+            Provider::microsoft(tenant, id, env.required("CLIENT_SECRET")?)
         }
-        _ => Provider::oidc(name, of.required("ISSUER")?, id, of.required("CLIENT_SECRET")?),
+        _ => Provider::oidc(name, env.required("ISSUER")?, id, env.required("CLIENT_SECRET")?),
     };
-    let provider = match of.text("LABEL")? {
+    let provider = match env.text("LABEL")? {
         Some(label) => provider.with_label(label),
         None => provider,
     };
-    Ok(if of.switch("TRUST_EMAILS")? { provider.trust_verified_emails() } else { provider })
+    Ok(if env.switch("TRUST_EMAILS")? { provider.trust_verified_emails() } else { provider })
 }
 
-/// The variables of one provider: `OAUTH_MY_CORP_CLIENT_ID` for `my-corp`.
-struct Of<'a> {
+/// The environment variables of one provider: `OAUTH_MY_CORP_CLIENT_ID` for `my-corp`.
+struct ProviderVariables<'a> {
     env: &'a Variables,
     name: &'a str,
 }
 
-impl Of<'_> {
+impl ProviderVariables<'_> {
     fn variable(&self, what: &str) -> String {
         format!("OAUTH_{}_{what}", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
     fn text(&self, what: &str) -> Result<Option<String>, SettingsError> {
-        self.env.text_of(&self.variable(what))
+        self.env.provider_text(&self.variable(what))
     }
 
     fn required(&self, what: &str) -> Result<String, SettingsError> {

@@ -44,7 +44,7 @@ fn url_in_development(listen: SocketAddr) -> String {
 // <app>
 /// Without `APP_ENV` the application runs in development mode: the demo user's password is public, and everyone can
 /// read all emails. So it must not be reachable from other machines.
-pub fn refuse_to_serve_others(env: &Variables, listen: SocketAddr) -> Result<(), SettingsError> {
+pub fn require_loopback(env: &Variables, listen: SocketAddr) -> Result<(), SettingsError> {
     let forgotten = |name, value| Err(SettingsError::ForgottenAppEnv { name, value });
     let public_url = public_url(env, false, listen)?;
     let is_here = public_url.host().is_some_and(|host| is_loopback(&host));

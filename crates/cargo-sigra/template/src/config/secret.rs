@@ -19,8 +19,8 @@ const FALLBACKS: &str = "SECRET_KEY_BASE_FALLBACKS";
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
 
 /// How often to read the file again while another process writes it.
-const DEV_SECRET_TRIES: u32 = 100;
-const DEV_SECRET_AGAIN: Duration = Duration::from_millis(10);
+const DEV_SECRET_MAX_TRIES: u32 = 100;
+const DEV_SECRET_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 pub fn secret_key_base(env: &Variables, app_env: AppEnv) -> Result<SecretKeyBase, SettingsError> {
     match (env.text(NAME)?, app_env) {
@@ -29,7 +29,7 @@ pub fn secret_key_base(env: &Variables, app_env: AppEnv) -> Result<SecretKeyBase
             name: NAME,
             fix: "set it to 64 or more random characters, as from `openssl rand -base64 48`",
         }),
-        (None, AppEnv::Dev) => kept_dev_secret(Path::new(DEV_SECRET_FILE)),
+        (None, AppEnv::Dev) => load_dev_secret(Path::new(DEV_SECRET_FILE)),
         (None, AppEnv::Test) => SecretKeyBase::generate().map_err(dev_secret_error),
     }
 }
@@ -47,16 +47,16 @@ fn parse(name: &'static str, secret: &str) -> Result<SecretKeyBase, SettingsErro
 
 /// Reads the secret, or creates it at the first start. If several processes start concurrently, one creates it and the
 /// others read it.
-fn kept_dev_secret(file: &Path) -> Result<SecretKeyBase, SettingsError> {
+fn load_dev_secret(file: &Path) -> Result<SecretKeyBase, SettingsError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    for _ in 0..DEV_SECRET_TRIES {
+    for _ in 0..DEV_SECRET_MAX_TRIES {
         match fs::read_to_string(file) {
             Ok(kept) if !kept.trim().is_empty() => return parse(DEV_SECRET_FILE, kept.trim()),
             // Another process has created the file and not yet written it.
-            Ok(_) => thread::sleep(DEV_SECRET_AGAIN),
+            Ok(_) => thread::sleep(DEV_SECRET_RETRY_DELAY),
             Err(_) => match options.open(file) {
                 Ok(mut created) => {
                     let secret = SecretKeyBase::generate().map_err(dev_secret_error)?;

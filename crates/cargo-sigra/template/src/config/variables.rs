@@ -5,7 +5,7 @@ use std::{collections::HashMap, env, ffi::OsString, str::FromStr, time::Duration
 use super::{env_file, error::SettingsError};
 
 /// The longest duration: 10 years, in seconds.
-const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
+const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Variables by name. An empty value counts as not set, and whitespace around a value is removed.
 pub struct Variables(HashMap<String, OsString>);
@@ -20,7 +20,7 @@ impl Variables {
 
     // <install>
     /// Makes a variable with the prefix override the one without it, even if it is empty.
-    pub fn with_prefix_first(mut self, prefix: &str) -> Self {
+    pub fn prefer_prefixed(mut self, prefix: &str) -> Self {
         let without_prefix =
             |(name, value): (&String, &OsString)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone()));
         let prefixed: Vec<_> = self.0.iter().filter_map(without_prefix).collect();
@@ -37,7 +37,7 @@ impl Variables {
 
     // <oauth>
     /// Like [`text`](Self::text), for a name that depends on another variable.
-    pub fn text_of(&self, name: &str) -> Result<Option<String>, SettingsError> {
+    pub fn provider_text(&self, name: &str) -> Result<Option<String>, SettingsError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let value = value.to_str().ok_or_else(|| SettingsError::ProviderNotText(name.to_owned()))?.trim();
         Ok((!value.is_empty()).then(|| value.to_owned()))
@@ -52,7 +52,7 @@ impl Variables {
     pub fn seconds(&self, name: &'static str) -> Result<Option<Duration>, SettingsError> {
         let expected = "a whole number of seconds, from 1 to 315360000 (10 years)";
         match self.parsed::<u64>(name, expected)? {
-            Some(seconds) if !(1..=LONGEST).contains(&seconds) => {
+            Some(seconds) if !(1..=MAX_SECONDS).contains(&seconds) => {
                 Err(SettingsError::Invalid { name, value: seconds.to_string(), expected })
             }
             seconds => Ok(seconds.map(Duration::from_secs)),
@@ -65,7 +65,7 @@ impl Variables {
         match self.parsed::<u64>(name, expected)? {
             None => Ok(Some(default)),
             Some(0) => Ok(None),
-            Some(seconds) if seconds <= LONGEST => Ok(Some(Duration::from_secs(seconds))),
+            Some(seconds) if seconds <= MAX_SECONDS => Ok(Some(Duration::from_secs(seconds))),
             Some(seconds) => Err(SettingsError::Invalid { name, value: seconds.to_string(), expected }),
         }
     }

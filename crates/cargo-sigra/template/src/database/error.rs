@@ -8,7 +8,7 @@ use sqlx::migrate::MigrateError;
 pub enum DatabaseError {
     #[error("DATABASE_URL is `{url}`, and this application is built for {built_for}: use {example}")]
     Url { url: String, built_for: &'static str, example: &'static str },
-    #[error("the database {database} can't be opened: {}", said(.error))]
+    #[error("the database {database} can't be opened: {}", message_of(.error))]
     Unreachable { database: String, error: sqlx::Error },
     // <postgres>
     #[error("the database {database} doesn't exist: create it, such as with `createdb {name}`")]
@@ -19,7 +19,7 @@ pub enum DatabaseError {
     Migration { database: String, error: MigrateError },
     // </migrates>
     // <install>
-    #[error("the database {database} has no tables for accounts: run your migrations before accounts start ({})", said(.error))]
+    #[error("the database {database} has no tables for accounts: run your migrations before accounts start ({})", message_of(.error))]
     Unmigrated { database: String, error: sqlx::Error },
     // <sqlite>
     #[error(
@@ -31,6 +31,6 @@ pub enum DatabaseError {
 }
 
 /// Returns the message of the database. sqlx adds the line of PostgreSQL's own sources that it comes from.
-fn said(error: &sqlx::Error) -> String {
+fn message_of(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }

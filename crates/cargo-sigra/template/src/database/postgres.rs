@@ -45,7 +45,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a start waits for a server that accepts no connections yet.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const START_AGAIN: Duration = Duration::from_millis(500);
+const START_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 // <migrates>
 /// How long a migration waits for a lock before it lets the others go first that have queued up behind it. Lookups of
@@ -55,7 +55,7 @@ const NO_LOCK_TIMEOUT: &str = "SET lock_timeout = 0";
 
 /// How long a migration is tried.
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(5);
-const MIGRATION_AGAIN: Duration = Duration::from_secs(4);
+const MIGRATION_RETRY_DELAY: Duration = Duration::from_secs(4);
 // </migrates>
 
 pub(super) fn pool_options() -> PgPoolOptions {
@@ -88,7 +88,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
                 if std::mem::take(&mut is_first) {
                     tracing::warn!(%error, "waiting up to {} seconds for the database", START_TIMEOUT.as_secs());
                 }
-                sleep(START_AGAIN).await;
+                sleep(START_RETRY_DELAY).await;
             }
             connected => return connected,
         }
@@ -118,7 +118,7 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
 }
 
 /// Returns the name of the database, if the server has no such database.
-pub(super) fn missing<'a>(options: &'a PgConnectOptions, error: &sqlx::Error) -> Option<&'a str> {
+pub(super) fn missing_database<'a>(options: &'a PgConnectOptions, error: &sqlx::Error) -> Option<&'a str> {
     let is_missing = code(error)? == "3D000";
     options.get_database().filter(|_| is_missing)
 }
@@ -129,7 +129,7 @@ pub(super) async fn migrate(migrations: &Migrator, conn: &mut PgConnection) -> R
     let lock_timeout: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(&mut *conn).await?;
     conn.execute(NO_LOCK_TIMEOUT).await?;
     conn.lock().await?;
-    let migrated = migrate_alone(migrations, conn).await;
+    let migrated = migrate_locked(migrations, conn).await;
     // If a migration fails, sqlx keeps its lock.
     conn.execute("SELECT pg_advisory_unlock_all()").await?;
     let restore = sqlx::query("SELECT set_config('lock_timeout', $1, false)").bind(lock_timeout);
@@ -139,7 +139,7 @@ pub(super) async fn migrate(migrations: &Migrator, conn: &mut PgConnection) -> R
 
 /// Limits how long migrations wait for locks, except those without a transaction: they can't be tried again, and
 /// `CREATE INDEX CONCURRENTLY` blocks nobody while it waits.
-async fn migrate_alone(migrations: &Migrator, conn: &mut PgConnection) -> Result<(), MigrateError> {
+async fn migrate_locked(migrations: &Migrator, conn: &mut PgConnection) -> Result<(), MigrateError> {
     for alike in migrations.iter().as_slice().chunk_by(|one, next| one.no_tx == next.no_tx) {
         let Some(last) = alike.last() else { continue };
         conn.execute(if last.no_tx { NO_LOCK_TIMEOUT } else { MIGRATION_LOCK_TIMEOUT }).await?;
@@ -157,7 +157,7 @@ async fn migrate_to(version: i64, migrations: &Migrator, conn: &mut PgConnection
                 if code(&error).is_some_and(|code| code == "55P03") && begun.elapsed() < MIGRATION_TIMEOUT =>
             {
                 tracing::warn!(version, %error, "a migration waits until no other transaction uses its tables");
-                sleep(MIGRATION_AGAIN).await;
+                sleep(MIGRATION_RETRY_DELAY).await;
             }
             migrated => return migrated,
         }

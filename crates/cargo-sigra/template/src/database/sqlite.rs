@@ -42,18 +42,18 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a start waits for another server that prepares the same file.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const START_AGAIN: Duration = Duration::from_millis(20);
+const START_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 pub(super) fn pool_options() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         // Unlike a server, a file is still there when a connection is used again.
         .test_before_acquire(false)
-        .after_release(|conn, _| Box::pin(is_out_of_transactions(conn)))
+        .after_release(|conn, _| Box::pin(has_no_open_transaction(conn)))
 }
 
 /// Closes a connection whose transaction could not be rolled back, for example because the disk failed: the transaction
 /// would keep everybody else from writing.
-async fn is_out_of_transactions(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
+async fn has_no_open_transaction(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
     if conn.is_in_transaction() {
         // A dropped transaction is rolled back with the next statement.
         conn.ping().await?;
@@ -95,7 +95,9 @@ pub(super) async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<Sqli
     let begun = Instant::now();
     loop {
         match options.connect().await {
-            Err(error) if is_busy(&error) && begun.elapsed() < START_TIMEOUT => tokio::time::sleep(START_AGAIN).await,
+            Err(error) if is_busy(&error) && begun.elapsed() < START_TIMEOUT => {
+                tokio::time::sleep(START_RETRY_DELAY).await
+            }
             connected => return connected,
         }
     }
@@ -121,7 +123,9 @@ pub(super) async fn migrate(migrations: &Migrator, conn: &mut SqliteConnection) 
                 migrations.run(&mut *tx).await?;
                 return Ok(tx.commit().await?);
             }
-            Err(error) if is_busy(&error) && begun.elapsed() < START_TIMEOUT => tokio::time::sleep(START_AGAIN).await,
+            Err(error) if is_busy(&error) && begun.elapsed() < START_TIMEOUT => {
+                tokio::time::sleep(START_RETRY_DELAY).await
+            }
             Err(error) => return Err(error.into()),
         }
     }

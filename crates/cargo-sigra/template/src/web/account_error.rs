@@ -1,5 +1,5 @@
-//! The responses for an [`AccountError`]: problems (RFC 9457). Most pages show the error themselves, beside a field or as
-//! a message on another page.
+//! The response for an [`AccountError`]: a problem (RFC 9457). Most pages show the error themselves, beside a field or
+//! as a message on another page.
 
 use axum::{
     http::StatusCode,

@@ -44,16 +44,16 @@ struct ErrorPage {
     is_log_in: bool,
 }
 
-/// The reader of an error page, for its navigation.
+/// What the navigation of an error page depends on.
 #[derive(Clone)]
-struct Reader {
+struct NavContext {
     /// The email address of the logged-in user, or `None` for a visitor.
     email: Option<String>,
     can_register: bool,
 }
 
-/// Looks up the reader of an error page. While the database is unreachable, the page has no navigation.
-pub async fn find_reader(
+/// Adds what the navigation of an error page depends on. While the database is unreachable, the page has no navigation.
+pub async fn add_nav_context(
     scope: Result<Option<Scope<User>>, SessionRejection>,
     request: Request,
     next: Next,
@@ -63,7 +63,7 @@ pub async fn find_reader(
         && let Ok(scope) = scope
     {
         let email = scope.map(|scope| scope.user().email.clone());
-        response.extensions_mut().insert(Reader { email, can_register: layout::can_register() });
+        response.extensions_mut().insert(NavContext { email, can_register: layout::can_register() });
     }
     response
 }
@@ -150,11 +150,11 @@ fn content_type(response: &Response) -> &str {
 }
 
 // <pages>
-fn render(problem: Problem, is_log_in: bool, reader: Option<&Reader>) -> String {
+fn render(problem: Problem, is_log_in: bool, nav: Option<&NavContext>) -> String {
     let layout = Layout {
-        has_nav: reader.is_some(),
-        email: reader.and_then(|reader| reader.email.clone()),
-        can_register: reader.is_some_and(|reader| reader.can_register),
+        has_nav: nav.is_some(),
+        email: nav.and_then(|nav| nav.email.clone()),
+        can_register: nav.is_some_and(|nav| nav.can_register),
         ..Layout::without_session(title_for(&problem))
     };
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };

@@ -47,7 +47,7 @@ pub struct Registration {
 
 /// An email address: to send a link to, to change to, or to confirm the deletion of the account with.
 #[derive(Deserialize)]
-pub struct Address {
+pub struct EmailForm {
     pub email: String,
 }
 
@@ -65,7 +65,7 @@ impl NewPassword {
 }
 
 #[derive(Deserialize)]
-pub struct ChangedPassword {
+pub struct PasswordChange {
     /// Required if the user has a password and didn't log in with it.
     pub current_password: Option<Password>,
     #[serde(flatten)]
@@ -118,14 +118,14 @@ pub struct Decision {
 impl Decision {
     /// Returns whether the page was shown to another user: in another tab, the browser may have logged in as someone
     /// else since.
-    pub fn is_of_another(&self, user: &User) -> bool {
+    pub fn is_for_another_user(&self, user: &User) -> bool {
         self.shown_to.as_ref().is_some_and(|shown_to| *shown_to != user.id.to_string())
     }
 }
 
 /// The code that a program on another device shows.
 #[derive(Deserialize)]
-pub struct EnteredCode {
+pub struct UserCodeForm {
     pub user_code: String,
 }
 
@@ -140,16 +140,16 @@ pub struct DeviceDecision {
 // <languages>
 // <pages>
 #[derive(Deserialize)]
-pub struct ChosenLanguage {
+pub struct LanguageForm {
     /// A tag. Empty for the browser's language.
     pub language: String,
 }
 
 /// Chooses the language of this browser.
 #[derive(Deserialize)]
-pub struct ChosenHere {
+pub struct BrowserLanguageForm {
     #[serde(flatten)]
-    pub chosen: ChosenLanguage,
+    pub chosen: LanguageForm,
     /// Where the form was.
     #[serde(rename = "_return_to", default)]
     pub return_to: String,
@@ -164,13 +164,13 @@ pub struct ChosenHere {
 pub struct LinkRequest {
     pub email: String,
     #[serde(flatten)]
-    pub remember: Remember,
+    pub remember: RememberMeForm,
 }
 // </pages>
 
 /// Logs in with a link.
 #[derive(Deserialize)]
-pub struct Remember {
+pub struct RememberMeForm {
     // <pages>
     #[serde(default, deserialize_with = "checkbox")]
     // </pages>
@@ -214,7 +214,7 @@ pub struct Reauthentication {
     password: Option<Password>,
     // <mfa>
     #[serde(flatten)]
-    answer: Answer,
+    answer: SecondFactorForm,
     // </mfa>
 }
 
@@ -244,7 +244,7 @@ impl Reauthentication {
 // <mfa>
 /// A second factor: a code, or a response signed by a passkey.
 #[derive(Deserialize)]
-pub struct Answer {
+pub struct SecondFactorForm {
     code: Option<MfaCode>,
     // <passkeys>
     // <pages>
@@ -261,7 +261,7 @@ pub struct Answer {
     pub trust_browser: TrustBrowser,
 }
 
-impl Answer {
+impl SecondFactorForm {
     pub fn second_factor(&self) -> Option<SecondFactor<'_>> {
         // <passkeys>
         if let Some(credential) = &self.credential {
@@ -286,18 +286,18 @@ impl Answer {
 
 /// The first code of a new authenticator app.
 #[derive(Deserialize)]
-pub struct FirstCode {
+pub struct TotpForm {
     pub code: MfaCode,
     // <pages>
     #[serde(flatten)]
-    pub sent: SentForm,
+    pub form_key: FormKey,
     // </pages>
 }
 
 // <pages>
-/// Identifies a form, to recognize it when a reload sends it again.
+/// The idempotency key of a form, which recognizes it when a reload sends it again.
 #[derive(Deserialize)]
-pub struct SentForm {
+pub struct FormKey {
     #[serde(rename = "_idempotency_key", default)]
     pub idempotency_key: String,
 }
@@ -315,7 +315,7 @@ pub struct NewPasskey {
     pub credential: Option<RegisterPublicKeyCredential>,
     // <pages>
     #[serde(flatten)]
-    pub sent: SentForm,
+    pub form_key: FormKey,
     // </pages>
 }
 

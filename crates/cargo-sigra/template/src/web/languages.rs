@@ -21,12 +21,12 @@ use crate::{
     languages::{self, Language},
 };
 // <pages>
-use crate::web::plain_cookies::PlainCookie;
+use crate::web::unsigned_cookies::UnsignedCookie;
 // </pages>
 
 // <pages>
 /// The language that was chosen in this browser, for a year.
-pub const COOKIE: PlainCookie = PlainCookie { name: "_my_app_language", path: "/", max_age: 365 * 24 * 60 * 60 };
+pub const COOKIE: UnsignedCookie = UnsignedCookie { name: "_my_app_language", path: "/", max_age: 365 * 24 * 60 * 60 };
 // </pages>
 
 /// In a response's extensions: the language of its body.

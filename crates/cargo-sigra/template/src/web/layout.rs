@@ -20,12 +20,12 @@ use crate::languages::Language;
 // </languages>
 
 tokio::task_local! {
-    /// Whether visitors can register: in the navigation of every page, so not every handler has to say it.
+    /// Whether visitors can register, for the navigation of every page.
     static CAN_REGISTER: bool;
 }
 
-/// Tells the pages of a request whether visitors can register.
-pub async fn offer_registration(State(accounts): State<Accounts>, request: Request, next: Next) -> Response {
+/// Sets whether visitors can register, for the pages of a request.
+pub async fn set_can_register(State(accounts): State<Accounts>, request: Request, next: Next) -> Response {
     CAN_REGISTER.scope(accounts.policy().registration_open, next.run(request)).await
 }
 
@@ -41,8 +41,8 @@ pub struct Layout {
     pub has_problems: bool,
     /// A hidden field of every form: a form that is sent twice is processed once. Forms work without it, too.
     pub idempotency_key: String,
-    /// The page's path in the navigation, if it is there.
-    pub at: &'static str,
+    /// The path that the navigation marks as the current page. Empty for none.
+    pub active_path: &'static str,
     // <languages>
     pub language: &'static Language,
     /// Where someone who changes the language stays.
@@ -63,9 +63,9 @@ impl Layout {
     }
     // </mfa>
 
-    /// Marks the page in the navigation.
-    pub fn at(mut self, path: &'static str) -> Self {
-        self.at = path;
+    /// Sets the path that the navigation marks as the current page.
+    pub fn active_path(mut self, path: &'static str) -> Self {
+        self.active_path = path;
         self
     }
 
@@ -93,7 +93,7 @@ impl Layout {
             can_register: can_register(),
             has_problems: false,
             idempotency_key,
-            at: "",
+            active_path: "",
             // <languages>
             language: crate::languages::current(),
             path: languages::current_path(),
@@ -128,12 +128,12 @@ pub struct Page<T>(pub T);
 
 impl<T: Template> Page<T> {
     /// Shows a form again with errors beside its fields.
-    pub fn refused(self) -> Response {
+    pub fn unprocessable(self) -> Response {
         (StatusCode::UNPROCESSABLE_ENTITY, self).into_response()
     }
 
     /// Shows a form again because of a temporary [problem](Layout::alert).
-    pub fn later(self, problem: Problem) -> Response {
+    pub fn retry_later(self, problem: Problem) -> Response {
         let retry_after = problem.retry_after_header().map(|wait| [(header::RETRY_AFTER, wait)]);
         (problem.status(), retry_after.unwrap_or([(header::RETRY_AFTER, 1.into())]), Extension(problem), self)
             .into_response()

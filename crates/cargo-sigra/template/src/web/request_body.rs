@@ -14,7 +14,7 @@ use tower_http::timeout::DeadlineBody;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Responds with 400 if a request body doesn't arrive in time, however slowly it is sent.
-pub async fn end_in_time(request: Request, next: Next) -> Response {
+pub async fn timeout(request: Request, next: Next) -> Response {
     let in_time = |body: Body| match body.is_end_stream() {
         true => body,
         false => Body::new(DeadlineBody::new(BODY_TIMEOUT, body)),

@@ -32,7 +32,7 @@ fn request_span(request: &Request) -> Span {
 }
 
 /// Records the route, which is known only after routing.
-pub async fn name_route(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub async fn record_route(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
     if let Some(route) = route {
         Span::current().record("route", route.as_str());
     }

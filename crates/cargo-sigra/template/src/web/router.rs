@@ -15,7 +15,7 @@ use super::{
     assets,
     development::require_localhost,
     error,
-    error_pages::{error_pages, find_reader},
+    error_pages::{add_nav_context, error_pages},
     layout, mailbox,
     method_override::method_override,
     pages::{
@@ -23,7 +23,7 @@ use super::{
         registration, reset_password, session, settings, sudo,
     },
     request_body,
-    request_span::{name_route, trace_requests},
+    request_span::{record_route, trace_requests},
     security_headers::security_headers,
     state::AppState,
     user_auth,
@@ -261,8 +261,8 @@ pub fn app(state: AppState) -> Router {
         .merge(unlimited)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(from_fn(find_reader))
-        .layer(from_fn_with_state(state.clone(), layout::offer_registration))
+        .layer(from_fn(add_nav_context))
+        .layer(from_fn_with_state(state.clone(), layout::set_can_register))
         // <languages>
         .layer(from_fn_with_state(state.settings.app_env, languages::use_language_of_user))
         // </languages>
@@ -295,7 +295,7 @@ pub fn app(state: AppState) -> Router {
         // </app>
         .route("/static/{file}", get(assets::show));
 
-    let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
+    let routes = pages.merge(without_session).layer(from_fn(record_route)).with_state(state.clone());
 
     // A form's `_method` must be read before routing, so these layers wrap the whole router.
     Router::new().fallback_service(
@@ -308,7 +308,7 @@ pub fn app(state: AppState) -> Router {
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(from_fn(request_body::end_in_time))
+            .layer(from_fn(request_body::timeout))
             .layer(from_fn(method_override))
             // A form that is sent twice gets the response of the first time.
             .layer(state.sigra.idempotency())

@@ -34,7 +34,7 @@ use crate::accounts::{Accounts, User};
 use crate::accounts::permissions;
 // </api_tokens>
 // <pages>
-use crate::accounts::{NextStep, Welcome};
+use crate::accounts::{CompletedLogin, NextStep};
 // <mfa>
 use crate::accounts::FEW_BACKUP_CODES;
 // </mfa>
@@ -123,17 +123,17 @@ pub async fn log_in_user(
     method: LoginMethod,
     remember_me: RememberMe,
 ) -> Result<Redirect> {
-    after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)
+    redirect_after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)
 }
 
 /// Redirects to the next step of a login.
 ///
-/// A user who is logged in goes to the page that required the login, or to [`AFTER_LOGIN_PATH`]. A user with a second factor goes to the
-/// challenge, and isn't logged in before they pass it. A user who must confirm their email address isn't logged in
-/// either: they go to the page that sends another link.
-pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redirect> {
+/// A user who is logged in goes to the page that required the login, or to [`AFTER_LOGIN_PATH`]. A user with a second
+/// factor goes to the challenge, and isn't logged in before they pass it. A user who must confirm their email address
+/// isn't logged in either: they go to the page that sends another link.
+pub fn redirect_after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redirect> {
     match next_step {
-        NextStep::Welcome(welcome) => welcome_user(session, &welcome),
+        NextStep::LoggedIn(login) => welcome_user(session, &login),
         // <mfa>
         NextStep::SecondFactor => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
         // </mfa>
@@ -148,23 +148,23 @@ pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redi
 ///
 /// If this fails, the user stays logged in and gets an error page. It fails only if the messages together have more
 /// than about 3 KB, the size of a cookie.
-pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redirect> {
+pub fn welcome_user(session: &CookieSession, login: &CompletedLogin) -> Result<Redirect> {
     // <languages>
     // The next page is in the language of the user.
-    let Welcome { user, .. } = welcome;
+    let CompletedLogin { user, .. } = login;
     if let Some(language) = user.language() {
         languages::switch_to(language);
     }
     // </languages>
-    // To send some users elsewhere, such as administrators, choose the path by `welcome.user`.
+    // To send some users elsewhere, such as administrators, choose the path by `login.user`.
     let redirect = redirect_back(session, AFTER_LOGIN_PATH);
     session.put_flash(Flash::Info, t!("Welcome back!"))?;
-    if welcome.deletion_canceled {
+    if login.deletion_canceled {
         let text = t!("Your account was scheduled for deletion. You logged in, so we kept it.");
         session.put_flash(Flash::Info, text)?;
     }
     // <magic_link>
-    if welcome.password_removed {
+    if login.password_removed {
         let text = t!(
             "Your email address is confirmed. We removed the password that this account was registered with, because someone else may have chosen it. You can set a new one in your settings."
         );
@@ -172,7 +172,7 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
     }
     // </magic_link>
     // <mfa>
-    if let Some(left) = welcome.backup_codes_left.filter(|left| *left <= FEW_BACKUP_CODES) {
+    if let Some(left) = login.backup_codes_left.filter(|left| *left <= FEW_BACKUP_CODES) {
         let text = t!(
             "You have {left} backup code left. Generate new codes in your settings.",
             "You have {left} backup codes left. Generate new codes in your settings.",
@@ -190,7 +190,8 @@ pub fn redirect_back(session: &CookieSession, or_else: &str) -> Redirect {
     Redirect::to(return_to.as_ref().map_or(or_else, ReturnTo::as_str))
 }
 
-/// Logs the browser out, and redirects to [`AFTER_LOGOUT_PATH`] with a message. Deletes the session, and closes its live connections.
+/// Logs the browser out, and redirects to [`AFTER_LOGOUT_PATH`] with a message. Deletes the session, and closes its live
+/// connections.
 ///
 /// The logout drops every entry of the cookie session. A flash message that the same request puts is kept, because it
 /// is for the next page, not for the user who was logged in.

@@ -19,7 +19,7 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 const NEW: &str = "a quite different password";
 
 /// Longer than closing takes, even on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn serve(host: &Host) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -62,7 +62,7 @@ async fn close_code(socket: &mut Socket) -> Option<u16> {
             }
         }
     };
-    timeout(PATIENCE, closed).await.expect("closed in time")
+    timeout(TIMEOUT, closed).await.expect("closed in time")
 }
 
 async fn is_open(socket: &mut Socket) -> bool {
@@ -76,7 +76,7 @@ async fn is_open(socket: &mut Socket) -> bool {
             }
         }
     };
-    timeout(PATIENCE, echo).await.expect("a response in time")
+    timeout(TIMEOUT, echo).await.expect("a response in time")
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn a_stopping_server_closes_live_connections_and_accepts_no_more() {
         async move { sigra.close_live_connections().await }
     });
     assert_eq!(close_code(&mut socket).await, Some(1001));
-    timeout(PATIENCE, closing).await.expect("in time").expect("no panic");
+    timeout(TIMEOUT, closing).await.expect("in time").expect("no panic");
     let refused = connect(address, &browser, &format!("http://{address}")).await;
     assert_eq!(refused.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
 }
@@ -273,7 +273,7 @@ async fn a_session_has_a_limit_of_live_connections() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, free).await.expect("a free place");
+    timeout(TIMEOUT, free).await.expect("a free place");
 }
 
 #[tokio::test]

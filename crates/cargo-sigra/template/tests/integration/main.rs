@@ -18,9 +18,9 @@ mod bad_input;
 mod device_bound;
 // </device_bound>
 // <pages>
+mod client_disconnects;
 mod devices;
-mod double_press;
-mod hanging_up;
+mod double_submit;
 mod health;
 // <languages>
 mod languages;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[derive(Deserialize)]
-pub struct Before {
+pub struct ActivityQuery {
     before: Option<Uuid>,
 }
 
@@ -48,7 +48,7 @@ struct Event {
 
 impl From<&AuditEvent<UserId>> for Event {
     fn from(event: &AuditEvent<UserId>) -> Self {
-        let device = event.client.user_agent.as_deref().map(|agent| devices::described(Some(agent)));
+        let device = event.client.user_agent.as_deref().map(|agent| devices::describe(Some(agent)));
         Self {
             action: event.action.clone(),
             times: event.times(),
@@ -65,7 +65,7 @@ impl From<&AuditEvent<UserId>> for Event {
 pub async fn index(
     State(accounts): State<Accounts>,
     scope: Scope<User>,
-    Query(query): Query<Before>,
+    Query(query): Query<ActivityQuery>,
 ) -> Result<Json<Activity>> {
     let activity = accounts.list_user_activity(scope.user(), query.before).await?;
     Ok(Json(Activity { events: activity.events.iter().map(Event::from).collect(), older: activity.older }))

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::problems::no_content_or_404;
 use crate::{
-    accounts::{Accounts, AskedToken, User, permissions},
+    accounts::{Accounts, ApiTokenRequest, User, permissions},
     web::error::Result,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Permission {
 
 impl From<&RegisteredPermission> for Permission {
     fn from(permission: &RegisteredPermission) -> Self {
-        Self { name: permission.name, description: permissions::in_words(permission) }
+        Self { name: permission.name, description: permissions::describe(permission) }
     }
 }
 
@@ -94,9 +94,9 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     sudo: Sudo<User>,
-    Json(asked): Json<AskedToken>,
+    Json(request): Json<ApiTokenRequest>,
 ) -> Result<(StatusCode, Json<Created>)> {
-    let created = accounts.create_api_token(&sudo, &session.client(), &asked).await?;
+    let created = accounts.create_api_token(&sudo, &session.client(), &request).await?;
     let secret = created.secret.as_str().to_owned();
     let token = Token::new(created.token, accounts.sigra().now());
     Ok((StatusCode::CREATED, Json(Created { secret, token })))

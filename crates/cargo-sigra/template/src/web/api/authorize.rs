@@ -113,7 +113,7 @@ pub async fn create(
         Ok(request) => request,
         Err(error) => return refuse(error).map(IntoResponse::into_response),
     };
-    if form.is_of_another(scope.user()) {
+    if form.is_for_another_user(scope.user()) {
         return Err(OTHER_USER.into());
     }
     let url = match (form.decision.is_allowed(), sudo) {

@@ -12,7 +12,7 @@ use crate::{
     accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
-        forms::{Address, Confirmation, NewPassword},
+        forms::{Confirmation, EmailForm, NewPassword},
     },
 };
 
@@ -29,7 +29,7 @@ pub struct Link {
 }
 
 /// Responds in the same way for every email address.
-pub async fn create(State(accounts): State<Accounts>, Json(body): Json<Address>) -> Result<StatusCode> {
+pub async fn create(State(accounts): State<Accounts>, Json(body): Json<EmailForm>) -> Result<StatusCode> {
     accounts.deliver_user_confirmation_instructions(&body.email).await?;
     Ok(StatusCode::ACCEPTED)
 }

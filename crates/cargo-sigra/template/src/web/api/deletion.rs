@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     accounts::{Accounts, User},
-    web::{error::Result, forms::Address, user_auth::CLEAR_SITE_DATA},
+    web::{error::Result, forms::EmailForm, user_auth::CLEAR_SITE_DATA},
 };
 
 /// When the account will be deleted. `null` if it was deleted.
@@ -26,7 +26,7 @@ pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    body: Option<Json<Address>>,
+    body: Option<Json<EmailForm>>,
 ) -> Result<Response> {
     let typed = body.map(|Json(body)| body.email).unwrap_or_default();
     let delete_after = accounts.delete_user(&scope, &typed, &session.client()).await?;

@@ -16,7 +16,7 @@ use crate::{
     accounts::{Accounts, User},
     web::{
         error::{NOT_FOUND, Result},
-        forms::{DeviceDecision, EnteredCode},
+        forms::{DeviceDecision, UserCodeForm},
     },
 };
 
@@ -53,7 +53,7 @@ impl From<DeviceRequest> for PendingDevice {
 pub async fn create(
     State(accounts): State<Accounts>,
     Sudo(scope): Sudo<User>,
-    Json(form): Json<EnteredCode>,
+    Json(form): Json<UserCodeForm>,
 ) -> Result<Json<PendingDevice>> {
     let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
     let request = accounts.sigra().oauth_server().enter_user_code(&scope, &code).await?.ok_or(NOT_FOUND)?;

@@ -61,7 +61,7 @@ impl Device {
     fn new(session: &SessionRow, current: SessionId) -> Self {
         Self {
             id: session.id,
-            device: devices::described(session.user_agent.as_deref()),
+            device: devices::describe(session.user_agent.as_deref()),
             ip: session.ip,
             inserted_at: session.inserted_at,
             last_used_at: session.last_used_at,
@@ -94,7 +94,7 @@ impl From<&sigra::oauth_server::Grant> for Program {
     fn from(grant: &sigra::oauth_server::Grant) -> Self {
         Self {
             id: grant.id,
-            device: devices::program(grant),
+            device: devices::describe_program(grant),
             permissions: grant.permissions.iter().map(str::to_owned).collect(),
             resource: grant.resource.clone(),
             ip: grant.ip,
@@ -120,7 +120,7 @@ impl From<TrustedBrowser> for Trusted {
     fn from(browser: TrustedBrowser) -> Self {
         Self {
             id: browser.id,
-            device: devices::described(browser.user_agent.as_deref()),
+            device: devices::describe(browser.user_agent.as_deref()),
             ip: browser.ip,
             inserted_at: browser.inserted_at,
         }

@@ -28,7 +28,7 @@ struct Choice {
 }
 
 #[derive(Deserialize)]
-pub struct Chosen {
+pub struct LanguageUpdate {
     language: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub async fn index(scope: Scope<User>) -> Json<Languages> {
 pub async fn update(
     State(accounts): State<Accounts>,
     scope: Scope<User>,
-    Json(body): Json<Chosen>,
+    Json(body): Json<LanguageUpdate>,
 ) -> Result<StatusCode> {
     let language = match &body.language {
         Some(tag) => Some(languages::find(tag).ok_or(UNKNOWN_LANGUAGE)?),

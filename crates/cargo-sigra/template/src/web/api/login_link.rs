@@ -15,7 +15,7 @@ use crate::{
     accounts::{Accounts, User},
     web::{
         error::Result,
-        forms::{Address, Remember},
+        forms::{EmailForm, RememberMeForm},
     },
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(body): Json<Address>,
+    Json(body): Json<EmailForm>,
 ) -> Result<StatusCode> {
     accounts.deliver_login_link(&body.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)
@@ -39,7 +39,7 @@ pub async fn update(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
-    Json(body): Json<Remember>,
+    Json(body): Json<RememberMeForm>,
 ) -> Result<Json<Outcome>> {
-    respond(accounts.log_in_by_link(&session, scope.as_ref(), &token, body.remember_me).await?)
+    respond(accounts.log_in_with_link(&session, scope.as_ref(), &token, body.remember_me).await?)
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::problems::{WRONG_CREDENTIALS, no_content_or_404};
 use crate::{
     accounts::{Accounts, User},
-    web::{error::Result, forms::FirstCode},
+    web::{error::Result, forms::TotpForm},
 };
 
 /// Backup codes require another second factor.
@@ -112,7 +112,7 @@ pub async fn create_totp(
     State(accounts): State<Accounts>,
     session: CookieSession,
     enrollment: MfaEnrollment<User>,
-    Json(body): Json<FirstCode>,
+    Json(body): Json<TotpForm>,
 ) -> Result<Json<Codes>> {
     enrolled(accounts.enable_totp(&session, &enrollment, &body.code).await?)
 }

@@ -10,13 +10,13 @@ use super::{
     session::{Notice, notices},
 };
 use crate::{
-    accounts::{Accounts, User, Welcome},
-    web::{error::Result, forms::Answer},
+    accounts::{Accounts, CompletedLogin, User},
+    web::{error::Result, forms::SecondFactorForm},
 };
 
 /// The second factors that the user can present.
 #[derive(Serialize)]
-pub struct Offer {
+pub struct AvailableFactors {
     totp: bool,
     backup_codes: bool,
     // <passkeys>
@@ -33,9 +33,9 @@ pub struct Completed {
     backup_codes_left: Option<u32>,
 }
 
-pub async fn show(State(accounts): State<Accounts>, challenge: MfaChallenge<User>) -> Result<Json<Offer>> {
+pub async fn show(State(accounts): State<Accounts>, challenge: MfaChallenge<User>) -> Result<Json<AvailableFactors>> {
     let factors = accounts.sigra().mfa().list(&challenge.user().id).await?;
-    Ok(Json(Offer {
+    Ok(Json(AvailableFactors {
         totp: factors.totp.is_some(),
         backup_codes: factors.backup_codes > 0,
         // <passkeys>
@@ -48,16 +48,16 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     challenge: MfaChallenge<User>,
-    Json(body): Json<Answer>,
+    Json(body): Json<SecondFactorForm>,
 ) -> Result<Json<Completed>> {
     let (answer, trust_browser) = (body.second_factor(), body.trust_browser);
     match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await? {
-        Checked::Valid(welcome) => {
-            let Welcome { user, backup_codes_left, .. } = &welcome;
+        Checked::Valid(login) => {
+            let CompletedLogin { user, backup_codes_left, .. } = &login;
             Ok(Json(Completed {
                 status: "complete",
                 user: user.into(),
-                notices: notices(&welcome),
+                notices: notices(&login),
                 backup_codes_left: *backup_codes_left,
             }))
         }

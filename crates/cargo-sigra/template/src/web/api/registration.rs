@@ -14,6 +14,6 @@ pub async fn create(
     session: CookieSession,
     Json(body): Json<Registration>,
 ) -> Result<StatusCode> {
-    accounts.register_user_here(&session, &body.email, &body.password).await?;
+    accounts.register_visitor(&session, &body.email, &body.password).await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -12,7 +12,7 @@ use crate::{
     accounts::Accounts,
     web::{
         error::Result,
-        forms::{Address, NewPassword},
+        forms::{EmailForm, NewPassword},
     },
 };
 
@@ -20,7 +20,7 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(body): Json<Address>,
+    Json(body): Json<EmailForm>,
 ) -> Result<StatusCode> {
     accounts.deliver_user_reset_password_instructions(&body.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)

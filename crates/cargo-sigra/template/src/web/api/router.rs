@@ -59,7 +59,7 @@ use crate::{
         error,
         error_pages::error_pages,
         mailbox, request_body,
-        request_span::{name_route, trace_requests},
+        request_span::{record_route, trace_requests},
         security_headers::security_headers,
         state::AppState,
         user_auth,
@@ -219,7 +219,7 @@ pub fn app(state: AppState) -> Router {
         .route("/healthz", get(health::show))
         .route("/.well-known/security.txt", get(well_known::security_txt))
         // </app>
-        .layer(from_fn(name_route))
+        .layer(from_fn(record_route))
         .with_state(state.clone());
 
     // These layers wrap the whole router, so that even a body that is too large gets a response in JSON.
@@ -234,7 +234,7 @@ pub fn app(state: AppState) -> Router {
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(from_fn(request_body::end_in_time))
+            .layer(from_fn(request_body::timeout))
             // For clients that send the header `Idempotency-Key`.
             .layer(state.sigra.idempotency())
             .service(routes),

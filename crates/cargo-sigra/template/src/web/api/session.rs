@@ -11,7 +11,7 @@ use sigra::{CookieSession, LoginMethod};
 
 use super::{account::Me, problems::FAILED_LOGIN};
 use crate::{
-    accounts::{Accounts, NextStep, Welcome},
+    accounts::{Accounts, CompletedLogin, NextStep},
     web::{
         error::{Result, UNCONFIRMED},
         forms::Credentials,
@@ -65,9 +65,9 @@ pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) ->
 /// Responds to a login: the user is logged in, must present a second factor, or must confirm their email address.
 pub fn respond(next_step: NextStep) -> Result<Json<Outcome>> {
     match next_step {
-        NextStep::Welcome(welcome) => {
-            let Welcome { user, .. } = &welcome;
-            Ok(Json(Outcome::Complete { user: user.into(), notices: notices(&welcome) }))
+        NextStep::LoggedIn(login) => {
+            let CompletedLogin { user, .. } = &login;
+            Ok(Json(Outcome::Complete { user: user.into(), notices: notices(&login) }))
         }
         // <mfa>
         NextStep::SecondFactor => Ok(Json(Outcome::SecondFactorPending)),
@@ -87,12 +87,12 @@ pub fn respond_to_provider(next_step: NextStep, took_over: bool) -> Result<Json<
 }
 // </oauth>
 
-pub fn notices(welcome: &Welcome) -> Vec<Notice> {
+pub fn notices(login: &CompletedLogin) -> Vec<Notice> {
     let notices = [
         // <magic_link>
-        welcome.password_removed.then_some(Notice::PasswordRemoved),
+        login.password_removed.then_some(Notice::PasswordRemoved),
         // </magic_link>
-        welcome.deletion_canceled.then_some(Notice::DeletionCanceled),
+        login.deletion_canceled.then_some(Notice::DeletionCanceled),
     ];
     notices.into_iter().flatten().collect()
 }

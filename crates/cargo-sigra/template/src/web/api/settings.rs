@@ -12,7 +12,7 @@ use crate::{
     accounts::{Accounts, User},
     web::{
         error::Result,
-        forms::{Address, ChangedPassword},
+        forms::{EmailForm, PasswordChange},
     },
 };
 
@@ -20,7 +20,7 @@ pub async fn update_email(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Json(body): Json<Address>,
+    Json(body): Json<EmailForm>,
 ) -> Result<StatusCode> {
     accounts.deliver_user_update_email_instructions(scope.user(), &body.email, &session.client()).await?;
     Ok(StatusCode::ACCEPTED)
@@ -49,9 +49,9 @@ pub async fn update_password(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Json(body): Json<ChangedPassword>,
+    Json(body): Json<PasswordChange>,
 ) -> Result<StatusCode> {
-    let ChangedPassword { current_password, new } = &body;
+    let PasswordChange { current_password, new } = &body;
     let current = current_password.as_ref();
     accounts.update_user_password(&session, &scope, current, &new.password, new.confirmation()).await?;
     Ok(StatusCode::NO_CONTENT)

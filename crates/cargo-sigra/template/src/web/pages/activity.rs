@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, User, UserId},
-    dates::{Moment, moment},
+    dates::{Timestamp, timestamp},
     devices,
     web::{
         error::Result,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Deserialize)]
-pub struct Before {
+pub struct ActivityQuery {
     before: Option<Uuid>,
 }
 
@@ -31,7 +31,7 @@ struct ActivityPage {
 
 struct Event {
     what: String,
-    at: Moment,
+    at: Timestamp,
     from: String,
     /// What to do if it wasn't the user.
     remedy: &'static str,
@@ -40,20 +40,20 @@ struct Event {
 impl Event {
     fn new(event: &AuditEvent<UserId>) -> Self {
         let client = &event.client;
-        let device = client.user_agent.as_deref().map(|user_agent| devices::described(Some(user_agent)));
+        let device = client.user_agent.as_deref().map(|user_agent| devices::describe(Some(user_agent)));
         let ip = client.ip.map(|ip| ip.to_string());
         let from: Vec<String> = [device, ip].into_iter().flatten().collect();
-        let (words, remedy) = (in_words(&event.action), remedy_for(event));
+        let (words, remedy) = (describe_action(&event.action), remedy_for(event));
         let what = match event.times() {
             1 => words.to_owned(),
             times => t!("{event}, {count} time", "{event}, {count} times", count = times, event = words),
         };
-        Self { what, at: moment(event.inserted_at), from: from.join(", "), remedy }
+        Self { what, at: timestamp(event.inserted_at), from: from.join(", "), remedy }
     }
 
     // <oauth>
     /// Names the provider, if the event was at one.
-    fn at_provider(self, event: &AuditEvent<UserId>, accounts: &Accounts) -> Self {
+    fn with_provider(self, event: &AuditEvent<UserId>, accounts: &Accounts) -> Self {
         let Some(provider) = event.metadata["provider"].as_str() else { return self };
         let provider = accounts.provider_label(provider);
         let what = match &*event.action {
@@ -72,21 +72,21 @@ pub async fn index(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
-    Query(query): Query<Before>,
+    Query(query): Query<ActivityQuery>,
 ) -> Result<Page<impl Template>> {
     let activity = accounts.list_user_activity(scope.user(), query.before).await?;
     let events = activity.events.iter().map(Event::new);
     // <oauth>
-    let events = events.zip(&activity.events).map(|(shown, event)| shown.at_provider(event, &accounts));
+    let events = events.zip(&activity.events).map(|(shown, event)| shown.with_provider(event, &accounts));
     // </oauth>
     Ok(Page(ActivityPage {
-        layout: Layout::new(t!("Recent activity"), &session, Some(&scope)).at("/users/settings/activity"),
+        layout: Layout::new(t!("Recent activity"), &session, Some(&scope)).active_path("/users/settings/activity"),
         older: activity.older,
         events: events.collect(),
     }))
 }
 
-fn in_words(action: &str) -> &str {
+fn describe_action(action: &str) -> &str {
     match action {
         telemetry::LOGIN_SUCCESS => t!("Logged in"),
         telemetry::LOGIN_FAILURE => t!("Failed to log in"),
@@ -145,12 +145,12 @@ fn in_words(action: &str) -> &str {
 fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
     match &*event.action {
         telemetry::LOGIN_SUCCESS | telemetry::REAUTHENTICATION_SUCCESS => {
-            stop_log_in(event, t!("Log that device out under “Your devices”, and change your password."))
+            login_remedy(event, t!("Log that device out under “Your devices”, and change your password."))
         }
         // <mfa>
-        telemetry::MFA_CHALLENGED => stop_log_in(event, t!("Change your password: someone knows it.")),
+        telemetry::MFA_CHALLENGED => login_remedy(event, t!("Change your password: someone knows it.")),
         telemetry::MFA_FAILURE => t!("Follow the advice beside the incomplete login before it."),
-        audit::TOTP_ENABLED => remove_factor(),
+        audit::TOTP_ENABLED => remove_factor_remedy(),
         audit::TOTP_DISABLED | audit::BACKUP_CODES_REGENERATED => {
             t!("Change your password, log out all other devices, and set up your second factor again.")
         }
@@ -180,7 +180,7 @@ fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
         audit::IDENTITY_UNLINKED => t!("Log out all other devices, and change your password."),
         // </oauth>
         // <passkeys>
-        audit::PASSKEY_ADDED => remove_factor(),
+        audit::PASSKEY_ADDED => remove_factor_remedy(),
         audit::PASSKEY_REMOVED => {
             t!("Change your password, log out all other devices, and set up your second factor again.")
         }
@@ -200,7 +200,7 @@ fn remedy_for(event: &AuditEvent<UserId>) -> &'static str {
 }
 
 /// Returns what stops a thief who logged in. A new password stops only one who has the old one.
-fn stop_log_in(event: &AuditEvent<UserId>, with_password: &'static str) -> &'static str {
+fn login_remedy(event: &AuditEvent<UserId>, with_password: &'static str) -> &'static str {
     let of_event = |key: &str| event.metadata[key].as_str();
     let method = of_event("method").or_else(|| of_event("provider").map(|_| "provider"));
     match method.or_else(|| of_event("second_factor")).unwrap_or("password") {
@@ -225,7 +225,7 @@ fn stop_log_in(event: &AuditEvent<UserId>, with_password: &'static str) -> &'sta
 }
 
 // <mfa>
-fn remove_factor() -> &'static str {
+fn remove_factor_remedy() -> &'static str {
     t!(
         "Remove it under “Two-factor authentication” in your settings, log out all other devices, and change your password. If it was your first one, the email about it has a link that removes it."
     )

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::form::Form;
 use crate::{
-    accounts::{AccountError, Accounts, AskedToken, FieldErrors, User, permissions},
-    dates::{Moment, moment},
+    accounts::{AccountError, Accounts, ApiTokenRequest, FieldErrors, User, permissions},
+    dates::{Timestamp, timestamp},
     web::{
         error::{NOT_FOUND, Result},
         layout::{Layout, Page},
@@ -33,26 +33,26 @@ struct TokensPage {
     created: Option<String>,
     permissions: Vec<RegisteredPermission>,
     can_create: bool,
-    asked: AskedToken,
+    request: ApiTokenRequest,
     problems: FieldErrors,
 }
 
 impl TokensPage {
-    fn has_asked_for(&self, permission: &RegisteredPermission) -> bool {
-        self.asked.permissions.iter().any(|name| name == permission.name)
+    fn has_permission(&self, permission: &RegisteredPermission) -> bool {
+        self.request.permissions.iter().any(|name| name == permission.name)
     }
 
     fn expires_in(&self, days: &str) -> bool {
-        self.asked.expires_in_days == days
+        self.request.expires_in_days == days
     }
 
     /// Returns what is wrong with the choice of when the token expires.
-    fn problem_of_period(&self) -> Option<&'static str> {
+    fn period_problem(&self) -> Option<&'static str> {
         self.problems.expires_in_days.filter(|_| !self.expires_in("date"))
     }
 
     /// Returns what is wrong with the date on which the token expires.
-    fn problem_of_date(&self) -> Option<&'static str> {
+    fn date_problem(&self) -> Option<&'static str> {
         self.problems.expires_in_days.filter(|_| self.expires_in("date"))
     }
 }
@@ -63,10 +63,10 @@ struct Token {
     name: String,
     hint: String,
     permissions: Vec<&'static str>,
-    created: Moment,
-    last_used: Option<Moment>,
+    created: Timestamp,
+    last_used: Option<Timestamp>,
     ip: Option<String>,
-    expires: Option<Moment>,
+    expires: Option<Timestamp>,
     is_expired: bool,
 }
 
@@ -76,11 +76,11 @@ impl Token {
             id: token.id,
             name: token.name.clone(),
             hint: token.hint.clone(),
-            permissions: permissions::all_in_words(&token.permissions),
-            created: moment(token.inserted_at),
-            last_used: token.last_used_at.map(moment),
+            permissions: permissions::describe_all(&token.permissions),
+            created: timestamp(token.inserted_at),
+            last_used: token.last_used_at.map(timestamp),
             ip: token.last_used_ip.map(|ip| ip.to_string()),
-            expires: token.expires_at.map(moment),
+            expires: token.expires_at.map(timestamp),
             is_expired,
         }
     }
@@ -88,8 +88,8 @@ impl Token {
 
 pub async fn index(State(accounts): State<Accounts>, session: CookieSession, sudo: Sudo<User>) -> Result<Response> {
     let created = accounts.sigra().api_tokens().take_shown(&session, sudo.scope()).map(|token| token.to_string());
-    let asked = AskedToken { expires_in_days: "30".to_owned(), ..AskedToken::default() };
-    let page = page(&accounts, &session, sudo.scope(), asked, FieldErrors::default()).await?;
+    let request = ApiTokenRequest { expires_in_days: "30".to_owned(), ..ApiTokenRequest::default() };
+    let page = page(&accounts, &session, sudo.scope(), request, FieldErrors::default()).await?;
     Ok(([NO_STORE], Page(TokensPage { created, ..page })).into_response())
 }
 
@@ -98,15 +98,15 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     sudo: Sudo<User>,
-    Form(asked): Form<AskedToken>,
+    Form(request): Form<ApiTokenRequest>,
 ) -> Result<Response> {
-    match accounts.create_api_token(&sudo, &session.client(), &asked).await {
+    match accounts.create_api_token(&sudo, &session.client(), &request).await {
         Ok(created) => {
             accounts.sigra().api_tokens().show_on_next_page(&session, sudo.scope(), &created)?;
             Ok(Redirect::to(PATH).into_response())
         }
         Err(AccountError::Invalid(problems)) => {
-            Ok(Page(page(&accounts, &session, sudo.scope(), asked, problems).await?).refused())
+            Ok(Page(page(&accounts, &session, sudo.scope(), request, problems).await?).unprocessable())
         }
         Err(AccountError::Sigra(sigra::Error::TooManyApiTokens { max })) => {
             let why = t!("You can have at most {max} tokens. Revoke one that you no longer use first.", max);
@@ -134,18 +134,20 @@ async fn page(
     accounts: &Accounts,
     session: &CookieSession,
     scope: &Scope<User>,
-    asked: AskedToken,
+    request: ApiTokenRequest,
     problems: FieldErrors,
 ) -> Result<TokensPage> {
     let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
     let tokens = api_tokens.list(scope).await?;
     Ok(TokensPage {
-        layout: Layout::new(t!("Access tokens"), session, Some(scope)).at(PATH).with_problems(!problems.is_empty()),
+        layout: Layout::new(t!("Access tokens"), session, Some(scope))
+            .active_path(PATH)
+            .with_problems(!problems.is_empty()),
         can_create: api_tokens.can_create(&tokens),
         tokens: tokens.iter().map(|token| Token::new(token, token.is_expired(now))).collect(),
         created: None,
         permissions: api_tokens.permissions().iter().collect(),
-        asked,
+        request,
         problems,
     })
 }

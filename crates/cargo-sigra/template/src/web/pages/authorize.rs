@@ -78,7 +78,7 @@ pub async fn new(
     };
     if let Some(url) = server.skip_consent(&scope, &request, &session.client()).await? {
         let client = request.client().name().to_owned();
-        return Ok(lead_back(&session, &scope, &parts.headers, client, url));
+        return Ok(redirect_to_program(&session, &scope, &parts.headers, client, url));
     }
     if let Err(rejection) = Sudo::<User>::from_request_parts(&mut parts, &()).await {
         return Ok(rejection.into_response());
@@ -100,8 +100,8 @@ pub async fn create(
         Ok(request) => request,
         Err(error) => return refuse(error, &session, &scope, &parts.headers),
     };
-    if form.is_of_another(scope.user()) {
-        return Ok((policy(&request), Page(page(&session, &scope, &uri, &request)).refused()).into_response());
+    if form.is_for_another_user(scope.user()) {
+        return Ok((policy(&request), Page(page(&session, &scope, &uri, &request)).unprocessable()).into_response());
     }
     if !form.decision.is_allowed() {
         return Ok(Redirect::to(&server.deny(&request)?).into_response());
@@ -117,13 +117,13 @@ pub async fn create(
         }
     };
     match server.approve(&sudo, &request, &session.client()).await {
-        Err(sigra::Error::TooManyPrograms { max }) => refuse_one_more(&session, max),
+        Err(sigra::Error::TooManyPrograms { max }) => too_many_programs(&session, max),
         approved => Ok(Redirect::to(&approved?).into_response()),
     }
 }
 
-/// Shows the programs that the user gave access, one of which must end first.
-pub fn refuse_one_more(session: &CookieSession, max: usize) -> Result<Response> {
+/// Redirects to the programs that have access, because the user must end the access of one first.
+pub fn too_many_programs(session: &CookieSession, max: usize) -> Result<Response> {
     let why =
         t!("You can give access to at most {max} programs. End the access of one that you no longer use first.", max);
     session.put_flash(Flash::Error, why)?;
@@ -137,7 +137,7 @@ fn page(session: &CookieSession, scope: &Scope<User>, uri: &Uri, request: &Autho
         is_registered: request.client().is_registered(),
         destination: request.destination(),
         is_local: request.is_local(),
-        permissions: request.permissions().iter().map(permissions::in_words).collect(),
+        permissions: request.permissions().iter().map(permissions::describe).collect(),
         resource: request.resource().map(str::to_owned),
         days: request.lifetime().as_secs() / DAY,
         email: scope.user().email.clone(),
@@ -160,7 +160,7 @@ fn refuse(
     headers: &HeaderMap,
 ) -> Result<Response> {
     match error {
-        AuthorizationError::Redirect(url) => Ok(lead_back(session, scope, headers, String::new(), url)),
+        AuthorizationError::Redirect(url) => Ok(redirect_to_program(session, scope, headers, String::new(), url)),
         AuthorizationError::Library(error) => Err(error.into()),
         // The program is unknown, so the browser must not go to where it says.
         error => {
@@ -173,7 +173,7 @@ fn refuse(
 
 /// Sends the browser back to the program. After a login, the browser comes from one of our forms, whose policy forbids
 /// redirects to other sites. So a page redirects it.
-fn lead_back(
+fn redirect_to_program(
     session: &CookieSession,
     scope: &Scope<User>,
     headers: &HeaderMap,

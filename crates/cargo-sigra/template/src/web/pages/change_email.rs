@@ -16,7 +16,7 @@ use crate::{
     accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
-        forms::Address,
+        forms::EmailForm,
         layout::{Layout, Page},
     },
 };
@@ -41,7 +41,7 @@ pub async fn update(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Form(form): Form<Address>,
+    Form(form): Form<EmailForm>,
 ) -> Result<Response> {
     let client = session.client();
     match accounts.deliver_user_update_email_instructions(scope.user(), &form.email, &client).await {
@@ -52,7 +52,7 @@ pub async fn update(
             )?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
-        Err(AccountError::Invalid(problems)) => Ok(page(&session, &scope, form.email, problems.email).refused()),
+        Err(AccountError::Invalid(problems)) => Ok(page(&session, &scope, form.email, problems.email).unprocessable()),
         Err(error) => Err(error.into()),
     }
 }
@@ -100,7 +100,9 @@ fn page(
 ) -> Page<ChangeEmailPage> {
     let user = scope.user();
     Page(ChangeEmailPage {
-        layout: Layout::new(t!("Email address"), session, Some(scope)).at(PATH).with_problems(problem.is_some()),
+        layout: Layout::new(t!("Email address"), session, Some(scope))
+            .active_path(PATH)
+            .with_problems(problem.is_some()),
         email: user.email.clone(),
         new_email,
         is_confirmed: user.confirmed_at.is_some(),

@@ -12,7 +12,7 @@ use crate::{
     accounts::{AccountError, Accounts, FieldErrors, User},
     web::{
         error::Result,
-        forms::ChangedPassword,
+        forms::PasswordChange,
         layout::{Layout, Page},
     },
 };
@@ -25,7 +25,7 @@ struct ChangePasswordPage {
     layout: Layout,
     email: String,
     has_password: bool,
-    asks_current_password: bool,
+    requires_current_password: bool,
     problems: FieldErrors,
 }
 
@@ -36,7 +36,7 @@ impl ChangePasswordPage {
         let focused = match (current_password, password, password_confirmation) {
             (None, Some(_), _) => "new",
             (None, None, Some(_)) => "confirmation",
-            _ if self.asks_current_password => "current",
+            _ if self.requires_current_password => "current",
             _ => "new",
         };
         field == focused
@@ -55,16 +55,16 @@ pub async fn update(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Form(form): Form<ChangedPassword>,
+    Form(form): Form<PasswordChange>,
 ) -> Result<Response> {
-    let ChangedPassword { current_password, new } = &form;
+    let PasswordChange { current_password, new } = &form;
     let current = current_password.as_ref();
     match accounts.update_user_password(&session, &scope, current, &new.password, new.confirmation()).await {
         Ok(()) => {
             session.put_flash(Flash::Info, t!("Your password was changed. All other devices were logged out."))?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
-        Err(AccountError::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems).refused()),
+        Err(AccountError::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems).unprocessable()),
         Err(error) => Err(error.into()),
     }
 }
@@ -77,10 +77,10 @@ fn page(
 ) -> Page<ChangePasswordPage> {
     let user = scope.user();
     Page(ChangePasswordPage {
-        layout: Layout::new(t!("Password"), session, Some(scope)).at(PATH).with_problems(!problems.is_empty()),
+        layout: Layout::new(t!("Password"), session, Some(scope)).active_path(PATH).with_problems(!problems.is_empty()),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
-        asks_current_password: accounts.asks_current_password(scope),
+        requires_current_password: accounts.requires_current_password(scope),
         problems,
     })
 }

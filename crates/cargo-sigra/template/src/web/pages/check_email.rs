@@ -38,7 +38,7 @@ pub enum Link {
 
 /// A link that was requested for an email address.
 #[derive(Serialize, Deserialize)]
-struct Sent {
+struct SentLink {
     link: Link,
     email: String,
 }
@@ -47,13 +47,13 @@ struct Sent {
 #[template(path = "check_email.html")]
 struct CheckEmailPage {
     layout: Layout,
-    sent: Sent,
+    sent: SentLink,
     /// Whether emails can be read at `/dev/mailbox`.
     has_mailbox: bool,
 }
 
 /// Only a registration sends an email in every case. Any other text must not reveal whether there is an account.
-impl Sent {
+impl SentLink {
     /// Returns what comes before and after the email address.
     fn sentence(&self) -> (&'static str, &'static str) {
         match self.link {
@@ -78,8 +78,8 @@ impl Sent {
         }
     }
 
-    /// Where the form is sent again.
-    fn path(&self) -> &'static str {
+    /// The path that sends the link again.
+    fn resend_path(&self) -> &'static str {
         match self.link {
             Link::Register | Link::Confirm => "/users/confirm",
             Link::ResetPassword => "/users/reset-password",
@@ -89,8 +89,8 @@ impl Sent {
         }
     }
 
-    /// Where to enter another email address.
-    fn start(&self) -> &'static str {
+    /// The path of the form, to enter another email address.
+    fn form_path(&self) -> &'static str {
         match self.link {
             Link::Register => "/users/register",
             Link::Confirm => "/users/confirm",
@@ -118,10 +118,10 @@ pub async fn show(
 
 /// Redirects to the page. If it was open already, a message says that the form was sent again. The message must be true
 /// for every email address, also for one that gets no email.
-pub fn lead_to(session: &CookieSession, link: Link, email: &str) -> Result<Response> {
-    let sent = Sent { link, email: email.trim().chars().take(254).collect() };
-    let before: Option<Sent> = session.get(SENT);
-    if before.is_some_and(|before| before.email == sent.email && before.path() == sent.path()) {
+pub fn redirect(session: &CookieSession, link: Link, email: &str) -> Result<Response> {
+    let sent = SentLink { link, email: email.trim().chars().take(254).collect() };
+    let before: Option<SentLink> = session.get(SENT);
+    if before.is_some_and(|before| before.email == sent.email && before.resend_path() == sent.resend_path()) {
         session.put_flash(Flash::Info, t!("We received your request again."))?;
     }
     session.put(SENT, &sent)?;

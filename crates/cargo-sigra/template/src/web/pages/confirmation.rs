@@ -13,13 +13,13 @@ use super::{
     email_link::{LinkPage, RequestLinkPage, invalid_link, prefilled_email},
     form::Form,
     new_password::{self, NewPasswordPage, Responses},
-    session::lead_to_log_in,
+    session::redirect_to_log_in,
 };
 use crate::{
     accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
-        forms::{Address, Confirmation, NewPassword},
+        forms::{Confirmation, EmailForm, NewPassword},
         layout::{Layout, Page},
         user_auth::CONFIRM_PATH,
     },
@@ -56,10 +56,10 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<Address>,
+    Form(form): Form<EmailForm>,
 ) -> Result<Response> {
     accounts.deliver_user_confirmation_instructions(&form.email).await?;
-    check_email::lead_to(&session, Link::Confirm, &form.email)
+    check_email::redirect(&session, Link::Confirm, &form.email)
 }
 
 pub async fn edit(
@@ -72,7 +72,7 @@ pub async fn edit(
         return invalid_link(&session, CONFIRM_PATH);
     };
     if user.confirmed_at.is_some() {
-        return lead_to_log_in(&session, &user, confirmed());
+        return redirect_to_log_in(&session, &user, confirmed());
     }
     if accounts.is_registrant(&session, scope.as_ref(), &user) {
         let page = LinkPage {
@@ -100,7 +100,7 @@ pub async fn update(
     let password = form.ok().and_then(|Form(form)| form.password);
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
         // The button may have been pressed before.
-        Ok(user) => return lead_to_log_in(&session, &user, confirmed()),
+        Ok(user) => return redirect_to_log_in(&session, &user, confirmed()),
         Err(AccountError::InvalidLink) => return invalid_link(&session, CONFIRM_PATH),
         // The browser was still logged in when the page was shown. It must ask for the password now.
         Err(AccountError::PasswordRequired) => {
@@ -110,7 +110,7 @@ pub async fn update(
         Err(error) => return Err(error.into()),
     };
     match accounts.get_user_by_confirmation_token(&token).await? {
-        Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).refused()),
+        Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).unprocessable()),
         None => invalid_link(&session, CONFIRM_PATH),
     }
 }
@@ -123,7 +123,7 @@ pub async fn new_password(
     Path(token): Path<String>,
 ) -> Result<Response> {
     match accounts.get_user_by_confirmation_token(&token).await? {
-        Some(user) if user.confirmed_at.is_some() => lead_to_log_in(&session, &user, confirmed()),
+        Some(user) if user.confirmed_at.is_some() => redirect_to_log_in(&session, &user, confirmed()),
         Some(user) => Ok(Page(new_password_page(&session, scope.as_ref(), &token, user)).into_response()),
         None => invalid_link(&session, CONFIRM_PATH),
     }

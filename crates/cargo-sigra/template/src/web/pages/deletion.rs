@@ -11,7 +11,7 @@ use crate::{
     dates::day,
     web::{
         error::Result,
-        forms::Address,
+        forms::EmailForm,
         layout::{Layout, Page},
         user_auth,
     },
@@ -41,13 +41,13 @@ pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    form: Result<Form<Address>, Response>,
+    form: Result<Form<EmailForm>, Response>,
 ) -> Result<Response> {
     // Without a form, nothing was typed.
     let typed = form.map(|Form(form)| form.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
         Ok(delete_after) => user_auth::log_out_user(&accounts, &session, || goodbye(delete_after)).await,
-        Err(AccountError::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).refused()),
+        Err(AccountError::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).unprocessable()),
         Err(error) => Err(error.into()),
     }
 }
@@ -66,7 +66,9 @@ fn page(
     problem: Option<&'static str>,
 ) -> Page<DeletePage> {
     Page(DeletePage {
-        layout: Layout::new(t!("Delete your account"), session, Some(scope)).at(PATH).with_problems(problem.is_some()),
+        layout: Layout::new(t!("Delete your account"), session, Some(scope))
+            .active_path(PATH)
+            .with_problems(problem.is_some()),
         email: scope.user().email.clone(),
         keep_until: accounts.policy().deletion_grace.map(|grace| day(accounts.sigra().now() + grace)),
         problem,

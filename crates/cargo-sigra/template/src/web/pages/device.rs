@@ -14,16 +14,16 @@ use sigra::{
 };
 
 use super::{
-    authorize::{DAY, refuse_one_more},
+    authorize::{DAY, too_many_programs},
     devices,
     form::Form,
 };
 use crate::{
     accounts::{Accounts, User, permissions},
-    dates::{Moment, moment},
+    dates::{Timestamp, timestamp},
     web::{
         error::Result,
-        forms::{DeviceDecision, EnteredCode},
+        forms::{DeviceDecision, UserCodeForm},
         layout::{Layout, Page, too_many_attempts},
     },
 };
@@ -58,7 +58,7 @@ struct AuthorizeDevicePage {
     resource: Option<String>,
     ip: Option<String>,
     system: Option<&'static str>,
-    begun: Moment,
+    begun: Timestamp,
     /// How long it will have access.
     days: u64,
     email: String,
@@ -70,11 +70,11 @@ impl AuthorizeDevicePage {
         Self {
             layout: Layout::new(t!("Give access"), session, Some(scope)),
             client: request.client.name().to_owned(),
-            permissions: request.permissions.iter().map(permissions::in_words).collect(),
+            permissions: request.permissions.iter().map(permissions::describe).collect(),
             resource: request.resource.clone(),
             ip: request.ip.map(|ip| ip.to_string()),
             system: request.system,
-            begun: moment(request.inserted_at),
+            begun: timestamp(request.inserted_at),
             days: request.lifetime.as_secs() / DAY,
             email: scope.user().email.clone(),
             user_code: user_code.to_string(),
@@ -83,7 +83,7 @@ impl AuthorizeDevicePage {
 }
 
 #[derive(Deserialize)]
-pub struct Prefilled {
+pub struct DeviceQuery {
     #[serde(default)]
     user_code: String,
 }
@@ -92,9 +92,9 @@ pub struct Prefilled {
 pub async fn new(
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Query(prefilled): Query<Prefilled>,
+    Query(query): Query<DeviceQuery>,
 ) -> Page<impl Template> {
-    let code = UserCode::parse(&prefilled.user_code).map(|code| code.to_string()).unwrap_or_default();
+    let code = UserCode::parse(&query.user_code).map(|code| code.to_string()).unwrap_or_default();
     Page(DevicePage::new(&session, &scope, code))
 }
 
@@ -103,11 +103,13 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Form(form): Form<EnteredCode>,
+    Form(form): Form<UserCodeForm>,
 ) -> Result<Response> {
     let again = || DevicePage::new(&session, &scope, form.user_code.chars().take(20).collect());
-    let unknown =
-        || Page(again().with_problem(t!("No program is waiting with that code. Check it, or start again."))).refused();
+    let unknown = || {
+        Page(again().with_problem(t!("No program is waiting with that code. Check it, or start again.")))
+            .unprocessable()
+    };
     let Some(code) = UserCode::parse(&form.user_code) else { return Ok(unknown()) };
     match accounts.sigra().oauth_server().enter_user_code(&scope, &code).await {
         Ok(Some(request)) => Ok(Page(AuthorizeDevicePage::new(&session, &scope, &request, &code)).into_response()),
@@ -115,7 +117,7 @@ pub async fn create(
         Err(error) => {
             let problem = too_many_attempts(error)?;
             let page = again();
-            Ok(Page(DevicePage { layout: page.layout.alert(&problem), ..page }).later(problem))
+            Ok(Page(DevicePage { layout: page.layout.alert(&problem), ..page }).retry_later(problem))
         }
     }
 }
@@ -130,7 +132,7 @@ pub async fn decide(
     let server = accounts.sigra().oauth_server();
     let decided = match UserCode::parse(&form.user_code) {
         Some(code) if form.decision.is_allowed() => match server.approve_device(&sudo, &code).await {
-            Err(sigra::Error::TooManyPrograms { max }) => return refuse_one_more(&session, max),
+            Err(sigra::Error::TooManyPrograms { max }) => return too_many_programs(&session, max),
             approved => approved?,
         },
         Some(code) => server.deny_device(sudo.scope(), &code).await?,

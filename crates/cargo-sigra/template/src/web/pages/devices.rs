@@ -24,7 +24,7 @@ use crate::web::forms::LogOutEverywhere;
 // </api_tokens>
 use crate::{
     accounts::{Accounts, User},
-    dates::{Moment, moment},
+    dates::{Timestamp, timestamp},
     devices,
     web::{
         error::{NOT_FOUND, Result},
@@ -74,8 +74,8 @@ struct Device {
     id: SessionId,
     name: String,
     ip: String,
-    logged_in: Moment,
-    last_used: Moment,
+    logged_in: Timestamp,
+    last_used: Timestamp,
     is_phone: bool,
     is_remembered: bool,
     is_this_one: bool,
@@ -94,21 +94,21 @@ struct Program {
     /// The part of the application that it can use, unless it can use all of it.
     resource: Option<String>,
     is_phone: bool,
-    last_used: Moment,
-    since: Moment,
+    last_used: Timestamp,
+    since: Timestamp,
 }
 
 impl From<&Grant> for Program {
     fn from(grant: &Grant) -> Self {
         Self {
             id: grant.id,
-            name: devices::program(grant),
+            name: devices::describe_program(grant),
             ip: address(grant.ip),
-            permissions: permissions::all_in_words(&grant.permissions),
+            permissions: permissions::describe_all(&grant.permissions),
             resource: grant.resource.clone(),
             is_phone: devices::is_phone(grant.user_agent.as_deref()),
-            last_used: moment(grant.last_used_at),
-            since: moment(grant.inserted_at),
+            last_used: timestamp(grant.last_used_at),
+            since: timestamp(grant.inserted_at),
         }
     }
 }
@@ -120,7 +120,7 @@ struct Trusted {
     id: Uuid,
     name: String,
     ip: String,
-    since: Moment,
+    since: Timestamp,
     is_this_one: bool,
 }
 
@@ -128,9 +128,9 @@ impl Trusted {
     fn new(browser: &TrustedBrowser, this_one: Option<Uuid>) -> Self {
         Self {
             id: browser.id,
-            name: devices::described(browser.user_agent.as_deref()),
+            name: devices::describe(browser.user_agent.as_deref()),
             ip: address(browser.ip),
-            since: moment(browser.inserted_at),
+            since: timestamp(browser.inserted_at),
             is_this_one: Some(browser.id) == this_one,
         }
     }
@@ -146,11 +146,11 @@ impl Device {
         let user_agent = session.user_agent.as_deref();
         Self {
             id: session.id,
-            name: devices::described(user_agent),
+            name: devices::describe(user_agent),
             is_phone: devices::is_phone(user_agent),
             ip: address(session.ip),
-            logged_in: moment(session.inserted_at),
-            last_used: moment(session.last_used_at),
+            logged_in: timestamp(session.inserted_at),
+            last_used: timestamp(session.last_used_at),
             is_remembered: session.remembered,
             is_this_one: session.id == this_one,
             // <device_bound>
@@ -182,7 +182,7 @@ pub async fn index(
     // </oauth_server>
     // </api_tokens>
     Ok(Page(DevicesPage {
-        layout: Layout::new(t!("Your devices"), &session, Some(&scope)).at(PATH),
+        layout: Layout::new(t!("Your devices"), &session, Some(&scope)).active_path(PATH),
         devices,
         has_more: sessions.has_more,
         // <api_tokens>

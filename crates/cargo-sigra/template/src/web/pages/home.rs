@@ -29,8 +29,8 @@ struct DashboardPage {
 
 pub async fn dashboard(session: CookieSession, scope: Scope<User>) -> Page<impl Template> {
     Page(DashboardPage {
-        layout: Layout::new(t!("Dashboard"), &session, Some(&scope)).at("/dashboard"),
+        layout: Layout::new(t!("Dashboard"), &session, Some(&scope)).active_path("/dashboard"),
         email: scope.user().email.clone(),
-        device: devices::described(scope.session().user_agent.as_deref()),
+        device: devices::describe(scope.session().user_agent.as_deref()),
     })
 }

@@ -17,7 +17,7 @@ use crate::{
     languages::{self, Language},
     web::{
         error::Result,
-        forms::{ChosenHere, ChosenLanguage},
+        forms::{BrowserLanguageForm, LanguageForm},
         languages::{COOKIE, accept_language},
         layout::{Layout, Page},
     },
@@ -40,7 +40,7 @@ impl LanguagePage {
 }
 
 pub async fn edit(session: CookieSession, scope: Scope<User>) -> Page<impl Template> {
-    let layout = Layout::new(t!("Language"), &session, Some(&scope)).at(PATH);
+    let layout = Layout::new(t!("Language"), &session, Some(&scope)).active_path(PATH);
     Page(LanguagePage { layout, chosen: scope.user().language() })
 }
 
@@ -51,7 +51,7 @@ pub async fn update(
     session: CookieSession,
     scope: Scope<User>,
     headers: HeaderMap,
-    Form(form): Form<ChosenLanguage>,
+    Form(form): Form<LanguageForm>,
 ) -> Result<Response> {
     let language = languages::find(&form.language);
     accounts.update_user_language(scope.user(), language).await?;
@@ -66,7 +66,7 @@ pub async fn update(
 }
 
 /// Chooses the language of this browser, and returns to the page where it was chosen.
-pub async fn choose(State(settings): State<Arc<Settings>>, Form(form): Form<ChosenHere>) -> Response {
+pub async fn choose(State(settings): State<Arc<Settings>>, Form(form): Form<BrowserLanguageForm>) -> Response {
     let path = ReturnTo::parse(&form.return_to);
     let target = Redirect::to(path.as_ref().map_or("/", ReturnTo::as_str));
     match languages::find(&form.chosen.language) {

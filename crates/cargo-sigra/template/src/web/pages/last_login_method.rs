@@ -13,12 +13,12 @@ use sigra::LoginMethod;
 
 use crate::{
     config::Settings,
-    web::{plain_cookies::PlainCookie, user_auth::LOGIN_PATH},
+    web::{unsigned_cookies::UnsignedCookie, user_auth::LOGIN_PATH},
 };
 
 /// Kept for 400 days, the most that browsers keep a cookie (RFC 6265bis section 5.5). Sent only to the login page.
-const COOKIE: PlainCookie =
-    PlainCookie { name: "_my_app_last_login_method", path: LOGIN_PATH, max_age: 400 * 24 * 60 * 60 };
+const COOKIE: UnsignedCookie =
+    UnsignedCookie { name: "_my_app_last_login_method", path: LOGIN_PATH, max_age: 400 * 24 * 60 * 60 };
 
 pub struct LastLoginMethod {
     /// Such as `password` or `provider:google`. Empty if nobody has logged in with this browser.

@@ -17,7 +17,7 @@ use crate::{
     accounts::{AccountError, Accounts, User},
     web::{
         error::Result,
-        forms::{LinkRequest, Remember},
+        forms::{LinkRequest, RememberMeForm},
         layout::{Layout, Page},
         user_auth,
     },
@@ -38,7 +38,7 @@ pub async fn create(
     }
     accounts.deliver_login_link(&form.email, session.client()).await?;
     session.put(REMEMBER_ME, &(form.remember.remember_me == RememberMe::Yes))?;
-    check_email::lead_to(&session, Link::LogIn, &form.email)
+    check_email::redirect(&session, Link::LogIn, &form.email)
 }
 
 pub async fn edit(
@@ -66,11 +66,11 @@ pub async fn update(
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     last_login_method: LastLoginMethod,
-    Form(form): Form<Remember>,
+    Form(form): Form<RememberMeForm>,
 ) -> Result<Response> {
-    match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
+    match accounts.log_in_with_link(&session, scope.as_ref(), &token, form.remember_me).await {
         Ok(next_step) => {
-            let next = user_auth::after_log_in(&session, next_step)?;
+            let next = user_auth::redirect_after_log_in(&session, next_step)?;
             Ok((last_login_method.remember(LoginMethod::Link), next).into_response())
         }
         Err(AccountError::InvalidLink) => invalid_link(&session, user_auth::LOGIN_PATH),

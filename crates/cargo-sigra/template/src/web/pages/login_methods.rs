@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     accounts::{Accounts, User},
-    dates::{Moment, moment},
+    dates::{Timestamp, timestamp},
     web::{
         error::{NOT_FOUND, Result},
         forms::Pending,
@@ -28,12 +28,12 @@ struct MethodsPage {
     layout: Layout,
     email: String,
     has_password: bool,
-    password_used: Option<Moment>,
+    password_used: Option<Timestamp>,
     // <magic_link>
-    link_used: Option<Moment>,
+    link_used: Option<Timestamp>,
     // </magic_link>
     // <passkeys>
-    passkeys: Vec<(String, Moment)>,
+    passkeys: Vec<(String, Timestamp)>,
     has_passkeys: bool,
     // </passkeys>
     identities: Vec<Linked>,
@@ -45,7 +45,7 @@ struct Linked {
     id: Uuid,
     label: String,
     email: Option<String>,
-    used: Moment,
+    used: Timestamp,
 }
 
 #[derive(Template)]
@@ -70,21 +70,21 @@ pub async fn index(
         id: identity.id,
         label: accounts.provider_label(&identity.provider),
         email: identity.email,
-        used: moment(identity.last_used_at),
+        used: timestamp(identity.last_used_at),
     });
     // <passkeys>
     let passkeys = accounts.sigra().mfa().list(&user.id).await?.passkeys;
     // </passkeys>
     Ok(Page(MethodsPage {
-        layout: Layout::new(t!("Ways to log in"), &session, Some(&scope)).at(METHODS_PATH),
+        layout: Layout::new(t!("Ways to log in"), &session, Some(&scope)).active_path(METHODS_PATH),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
-        password_used: audit.last_login(&user.id, LoginMethod::Password).await?.map(moment),
+        password_used: audit.last_login(&user.id, LoginMethod::Password).await?.map(timestamp),
         // <magic_link>
-        link_used: audit.last_login(&user.id, LoginMethod::Link).await?.map(moment),
+        link_used: audit.last_login(&user.id, LoginMethod::Link).await?.map(timestamp),
         // </magic_link>
         // <passkeys>
-        passkeys: passkeys.into_iter().map(|passkey| (passkey.name, moment(passkey.last_used_at))).collect(),
+        passkeys: passkeys.into_iter().map(|passkey| (passkey.name, timestamp(passkey.last_used_at))).collect(),
         has_passkeys: accounts.policy().passkey_domain.is_some(),
         // </passkeys>
         identities: identities.collect(),

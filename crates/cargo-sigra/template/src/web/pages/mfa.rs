@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::form::Form;
 use crate::{
     accounts::{Accounts, FEW_BACKUP_CODES, User},
-    dates::{Moment, moment},
+    dates::{Timestamp, timestamp},
     web::{
         error::Result,
-        forms::{FirstCode, SentForm},
+        forms::{FormKey, TotpForm},
         layout::{Layout, Page},
         user_auth,
     },
@@ -67,8 +67,8 @@ impl SettingsPage {
 
 /// When a second factor was added and last used.
 struct Used {
-    added: Moment,
-    last_used: Moment,
+    added: Timestamp,
+    last_used: Timestamp,
 }
 
 // <passkeys>
@@ -95,7 +95,7 @@ struct TotpPage {
 struct BackupCodesPage {
     layout: Layout,
     codes: Vec<String>,
-    go_on: String,
+    continue_path: String,
 }
 
 pub async fn index(
@@ -105,10 +105,11 @@ pub async fn index(
 ) -> Result<Page<impl Template>> {
     let user = enrollment.scope().user();
     let factors = accounts.sigra().mfa().list(&user.id).await?;
-    let used = |added, last_used| Used { added: moment(added), last_used: moment(last_used) };
+    let used = |added, last_used| Used { added: timestamp(added), last_used: timestamp(last_used) };
     let (sessions, this_one) = (accounts.sigra().sessions().list(&user.id).await?, enrollment.scope().session().id);
     Ok(Page(SettingsPage {
-        layout: layout(t!("Two-factor authentication"), &session, &enrollment).at(user_auth::MFA_ENROLLMENT_PATH),
+        layout: layout(t!("Two-factor authentication"), &session, &enrollment)
+            .active_path(user_auth::MFA_ENROLLMENT_PATH),
         email: user.email.clone(),
         is_confirmed: user.confirmed_at.is_some(),
         is_required: enrollment.is_required(),
@@ -142,16 +143,21 @@ pub async fn create_totp(
     State(accounts): State<Accounts>,
     session: CookieSession,
     enrollment: MfaEnrollment<User>,
-    Form(form): Form<FirstCode>,
+    Form(form): Form<TotpForm>,
 ) -> Result<Response> {
-    if let Some(page) = shown_again(&accounts, &session, enrollment.scope(), &form.sent) {
+    if let Some(page) = backup_codes_again(&accounts, &session, enrollment.scope(), &form.form_key) {
         return Ok(page);
     }
     match accounts.enable_totp(&session, &enrollment, &form.code).await? {
-        Checked::Valid(enrolled) => {
-            welcome(&accounts, &session, &enrollment, &form.sent, enrolled, t!("Your authenticator app is set up."))
-        }
-        Checked::Invalid => Ok(totp_page(&accounts, &session, &enrollment, true).await?.refused()),
+        Checked::Valid(enrolled) => finish_enrollment(
+            &accounts,
+            &session,
+            &enrollment,
+            &form.form_key,
+            enrolled,
+            t!("Your authenticator app is set up."),
+        ),
+        Checked::Invalid => Ok(totp_page(&accounts, &session, &enrollment, true).await?.unprocessable()),
     }
 }
 
@@ -161,7 +167,7 @@ pub async fn delete_totp(
     sudo: Sudo<User>,
 ) -> Result<Response> {
     match accounts.disable_totp(&session, &sudo).await {
-        Err(sigra::Error::SecondFactorRequired) => keep_one(&session)?,
+        Err(sigra::Error::SecondFactorRequired) => put_last_factor_error(&session)?,
         removed => {
             removed?;
             session.put_flash(Flash::Info, t!("Authenticator app removed."))?;
@@ -174,28 +180,28 @@ pub async fn create_backup_codes(
     State(accounts): State<Accounts>,
     session: CookieSession,
     sudo: Sudo<User>,
-    Form(form): Form<SentForm>,
+    Form(form): Form<FormKey>,
 ) -> Result<Response> {
-    if let Some(page) = shown_again(&accounts, &session, sudo.scope(), &form) {
+    if let Some(page) = backup_codes_again(&accounts, &session, sudo.scope(), &form) {
         return Ok(page);
     }
     let codes = match accounts.regenerate_backup_codes(&session, &sudo).await {
         Ok(Some(codes)) => codes,
         Ok(None) => return Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response()),
-        Err(sigra::Error::OtherFactorRequired) => return ask_for_other_factor(&session),
+        Err(sigra::Error::OtherFactorRequired) => return ask_for_another_factor(&session),
         Err(error) => return Err(error.into()),
     };
-    keep(&accounts, &session, sudo.scope(), &form, &codes)?;
+    keep_backup_codes(&accounts, &session, sudo.scope(), &form, &codes)?;
     let layout = Layout::new(t!("Backup codes"), &session, Some(sudo.scope()));
     Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLLMENT_PATH).into_response())
 }
 
-/// Keeps the codes of the response to a form, for a reload of their page.
-fn keep(
+/// Keeps the backup codes for a reload of their page.
+fn keep_backup_codes(
     accounts: &Accounts,
     session: &CookieSession,
     scope: &Scope<User>,
-    form: &SentForm,
+    form: &FormKey,
     codes: &BackupCodes,
 ) -> Result<()> {
     Ok(accounts.sigra().mfa().keep_backup_codes(session, scope.user(), &form.idempotency_key, codes)?)
@@ -203,11 +209,11 @@ fn keep(
 
 /// Shows the page of backup codes again after a reload: the browser resends the form, which must not generate new
 /// codes.
-pub(super) fn shown_again(
+pub(super) fn backup_codes_again(
     accounts: &Accounts,
     session: &CookieSession,
     scope: &Scope<User>,
-    form: &SentForm,
+    form: &FormKey,
 ) -> Option<Response> {
     let codes = accounts.sigra().mfa().kept_backup_codes(session, scope.user(), &form.idempotency_key)?;
     let layout = Layout::new(t!("Backup codes"), session, Some(scope));
@@ -215,7 +221,7 @@ pub(super) fn shown_again(
 }
 
 /// One backup code must not be enough to get ten new ones.
-fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
+fn ask_for_another_factor(session: &CookieSession) -> Result<Response> {
     let why = t!(
         "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then try again. If you have lost both, set up a new app or passkey first."
     );
@@ -227,16 +233,16 @@ fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
 }
 
 /// Tells the user why the last second factor can't be removed.
-pub(super) fn keep_one(session: &CookieSession) -> Result<()> {
+pub(super) fn put_last_factor_error(session: &CookieSession) -> Result<()> {
     Ok(session.put_flash(Flash::Error, t!("Your account requires a second factor. Set up another one first."))?)
 }
 
 /// Shows the backup codes that come with the first factor, or returns to the settings.
-pub(super) fn welcome(
+pub(super) fn finish_enrollment(
     accounts: &Accounts,
     session: &CookieSession,
     enrollment: &MfaEnrollment<User>,
-    form: &SentForm,
+    form: &FormKey,
     enrolled: Enrolled,
     message: &str,
 ) -> Result<Response> {
@@ -244,17 +250,17 @@ pub(super) fn welcome(
     let Some(codes) = enrolled.backup_codes else {
         return Ok(Redirect::to(user_auth::MFA_ENROLLMENT_PATH).into_response());
     };
-    keep(accounts, session, enrollment.scope(), form, &codes)?;
+    keep_backup_codes(accounts, session, enrollment.scope(), form, &codes)?;
     // A user who was sent here to set one up continues to the page that they wanted.
     let return_to = session.take_return_to();
-    let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLLMENT_PATH, ReturnTo::as_str);
+    let continue_path = return_to.as_ref().map_or(user_auth::MFA_ENROLLMENT_PATH, ReturnTo::as_str);
     let layout = Layout::new(t!("Backup codes"), session, Some(enrollment.scope()));
-    Ok(backup_codes_page(layout, &codes, go_on).into_response())
+    Ok(backup_codes_page(layout, &codes, continue_path).into_response())
 }
 
-fn backup_codes_page(layout: Layout, codes: &BackupCodes, go_on: &str) -> Page<impl Template> {
+fn backup_codes_page(layout: Layout, codes: &BackupCodes, continue_path: &str) -> Page<impl Template> {
     let codes = codes.iter().map(|code| code.to_string()).collect();
-    Page(BackupCodesPage { layout, codes, go_on: go_on.to_owned() })
+    Page(BackupCodesPage { layout, codes, continue_path: continue_path.to_owned() })
 }
 
 async fn totp_page(

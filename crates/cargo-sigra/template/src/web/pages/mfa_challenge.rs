@@ -15,7 +15,7 @@ use crate::{
     accounts::{Accounts, User},
     web::{
         error::Result,
-        forms::Answer,
+        forms::SecondFactorForm,
         layout::{Layout, Page, too_many_attempts},
         user_auth,
     },
@@ -42,11 +42,11 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     challenge: MfaChallenge<User>,
-    Form(form): Form<Answer>,
+    Form(form): Form<SecondFactorForm>,
 ) -> Result<Response> {
     let (answer, trust_browser) = (form.second_factor(), form.trust_browser);
     match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await {
-        Ok(Checked::Valid(welcome)) => Ok(user_auth::welcome_user(&session, &welcome)?.into_response()),
+        Ok(Checked::Valid(login)) => Ok(user_auth::welcome_user(&session, &login)?.into_response()),
         Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, form.problem())?;
             Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response())
@@ -54,7 +54,7 @@ pub async fn create(
         Err(error) => {
             let problem = too_many_attempts(error)?;
             let layout = Layout::without_nav(t!("Two-factor authentication"), &session).alert(&problem);
-            Ok(page(&accounts, &challenge, layout, &Options::default()).await?.later(problem))
+            Ok(page(&accounts, &challenge, layout, &Options::default()).await?.retry_later(problem))
         }
     }
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use sigra::{CookieSession, Scope};
 
-use super::{email_link::invalid_link, session::lead_to_log_in};
+use super::{email_link::invalid_link, session::redirect_to_log_in};
 use crate::{
     accounts::{AccountError, User},
     web::{
@@ -67,13 +67,13 @@ pub async fn respond(
     form_again: impl Future<Output = sigra::Result<Option<NewPasswordPage>>>,
 ) -> Result<Response> {
     let error = match changed {
-        Ok(owner) => return lead_to_log_in(session, &owner, responses.done),
+        Ok(owner) => return redirect_to_log_in(session, &owner, responses.done),
         Err(AccountError::InvalidLink) => return invalid_link(session, responses.request_path),
         Err(error @ (AccountError::Invalid(_) | AccountError::AddressTaken)) => error,
         Err(error) => return Err(error.into()),
     };
     match form_again.await? {
-        Some(form) => Ok(Page(form.with_problem(&error)).refused()),
+        Some(form) => Ok(Page(form.with_problem(&error)).unprocessable()),
         None => invalid_link(session, responses.request_path),
     }
 }

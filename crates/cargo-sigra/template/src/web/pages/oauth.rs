@@ -57,7 +57,7 @@ pub fn buttons(accounts: &Accounts, last_login_method: &str) -> Vec<ProviderButt
     accounts.policy().providers.iter().map(button).collect()
 }
 
-/// Says why a login at a provider failed, and leads back.
+/// Says why a login at a provider failed, with a link back.
 #[derive(Template)]
 #[template(path = "provider_problem.html")]
 struct ProblemPage {
@@ -113,7 +113,7 @@ pub async fn begin(
     }
 }
 
-/// The provider's answer. Whatever a visitor sends here, the response is a page that leads back.
+/// The redirect URI of a provider. An invalid request gets a page with a link back, never a server error.
 pub async fn callback(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -129,8 +129,8 @@ pub async fn callback(
     }
 }
 
-/// Sends a provider's form, which comes from another site and so without cookies, to the callback as a `GET`, which
-/// comes with them. It reads nothing of the form and changes nothing.
+/// Redirects a provider's form (`response_mode=form_post`) to the callback, as a `GET`: the form comes from another
+/// site, and so without cookies. Changes nothing.
 pub async fn form_post_callback(Path(provider): Path<String>, form: String) -> Response {
     let form = url::form_urlencoded::parse(form.as_bytes());
     let passed = form.filter(|(name, _)| ["code", "state", "iss", "error"].contains(&name.as_ref()));
@@ -149,7 +149,7 @@ fn respond(
 ) -> Result<Response> {
     match outcome {
         ProviderOutcome::LogIn { next_step, took_over } => {
-            let redirect = user_auth::after_log_in(session, next_step)?;
+            let redirect = user_auth::redirect_after_log_in(session, next_step)?;
             if took_over {
                 session.put_flash(Flash::Info, t!("Your email address is confirmed. Someone else may have registered this account with it before, so we logged them out and removed their password."))?;
             }
@@ -257,10 +257,10 @@ pub async fn register(
     Form(form): Form<PendingRegistration>,
 ) -> Result<Response> {
     match accounts.register_pending_identity(&session, &form.pending, &form.email).await {
-        Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
+        Ok(()) => check_email::redirect(&session, Link::Register, &form.email),
         Err(AccountError::Invalid(problems)) => {
             match pending_page(&accounts, &session, scope.as_ref(), Some(form.email), problems).await? {
-                Some(page) => Ok(page.refused()),
+                Some(page) => Ok(page.unprocessable()),
                 None => Ok(Redirect::to(user_auth::LOGIN_PATH).into_response()),
             }
         }

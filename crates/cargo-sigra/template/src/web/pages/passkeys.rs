@@ -23,12 +23,12 @@ pub async fn create(
     enrollment: MfaEnrollment<User>,
     Form(form): Form<NewPasskey>,
 ) -> Result<Response> {
-    if let Some(page) = mfa::shown_again(&accounts, &session, enrollment.scope(), &form.sent) {
+    if let Some(page) = mfa::backup_codes_again(&accounts, &session, enrollment.scope(), &form.form_key) {
         return Ok(page);
     }
     match accounts.add_passkey(&session, &enrollment, &form.name, form.credential.as_ref()).await {
         Ok(Checked::Valid(enrolled)) => {
-            mfa::welcome(&accounts, &session, &enrollment, &form.sent, enrolled, t!("Passkey added."))
+            mfa::finish_enrollment(&accounts, &session, &enrollment, &form.form_key, enrolled, t!("Passkey added."))
         }
         Err(sigra::Error::TooManyPasskeys { max }) => {
             let why = t!("You can have at most {max} passkeys. Remove one that you no longer use first.", max);
@@ -66,7 +66,7 @@ pub async fn delete(
     match accounts.remove_passkey(&session, &sudo, id).await {
         Ok(false) => return Err(NOT_FOUND.into()),
         Ok(true) => session.put_flash(Flash::Info, t!("Passkey removed."))?,
-        Err(sigra::Error::SecondFactorRequired) => mfa::keep_one(&session)?,
+        Err(sigra::Error::SecondFactorRequired) => mfa::put_last_factor_error(&session)?,
         Err(sigra::Error::LastLoginMethod) => {
             let why = t!("This passkey is your only way to log in. Set a password before you remove it.");
             session.put_flash(Flash::Error, why)?;
@@ -84,7 +84,7 @@ pub async fn log_in(
 ) -> Result<Response> {
     match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
         Checked::Valid(next_step) => {
-            let next = user_auth::after_log_in(&session, next_step)?;
+            let next = user_auth::redirect_after_log_in(&session, next_step)?;
             Ok((last_login_method.remember(LoginMethod::Passkey), next).into_response())
         }
         Checked::Invalid => {

@@ -57,14 +57,14 @@ pub async fn create(
     scope: Option<Scope<User>>,
     Form(form): Form<Registration>,
 ) -> Result<Response> {
-    match accounts.register_user_here(&session, &form.email, &form.password).await {
-        Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
+    match accounts.register_visitor(&session, &form.email, &form.password).await {
+        Ok(()) => check_email::redirect(&session, Link::Register, &form.email),
         Err(AccountError::Invalid(problems)) => {
             let page = page(&session, scope.as_ref(), form.email, problems);
             // <oauth>
             let page = with_providers(page, &accounts);
             // </oauth>
-            Ok(Page(page).refused())
+            Ok(Page(page).unprocessable())
         }
         Err(AccountError::RegistrationClosed) => Ok(user_auth::refuse_registration(&session)?.into_response()),
         Err(error) => Err(error.into()),
@@ -72,7 +72,8 @@ pub async fn create(
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: FieldErrors) -> RegisterPage {
-    let layout = Layout::new(t!("Register"), session, scope).at("/users/register").with_problems(!problems.is_empty());
+    let layout =
+        Layout::new(t!("Register"), session, scope).active_path("/users/register").with_problems(!problems.is_empty());
     RegisterPage {
         layout,
         email,

@@ -17,7 +17,7 @@ use crate::{
     accounts::{Accounts, User},
     web::{
         error::Result,
-        forms::{Address, NewPassword},
+        forms::{EmailForm, NewPassword},
         layout::{Layout, Page},
     },
 };
@@ -37,10 +37,10 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<Address>,
+    Form(form): Form<EmailForm>,
 ) -> Result<Response> {
     accounts.deliver_user_reset_password_instructions(&form.email, session.client()).await?;
-    check_email::lead_to(&session, Link::ResetPassword, &form.email)
+    check_email::redirect(&session, Link::ResetPassword, &form.email)
 }
 
 pub async fn edit(

@@ -53,7 +53,7 @@ impl LoginPage {
         // </!oauth>
         // </!passkeys>
         Self {
-            layout: Layout::new(t!("Log in"), session, scope).at(user_auth::LOGIN_PATH),
+            layout: Layout::new(t!("Log in"), session, scope).active_path(user_auth::LOGIN_PATH),
             email: String::new(),
             remember_me: false,
             last_login_method: last_login_method.name.clone(),
@@ -101,7 +101,7 @@ pub async fn create(
 }
 
 /// Redirects to the login page with the user's email address filled in, and a message.
-pub fn lead_to_log_in(session: &CookieSession, user: &User, message: &str) -> Result<Response> {
+pub fn redirect_to_log_in(session: &CookieSession, user: &User, message: &str) -> Result<Response> {
     session.put_flash(Flash::Info, message)?;
     session.put(EMAIL, &user.email)?;
     Ok(Redirect::to(user_auth::LOGIN_PATH).into_response())
@@ -137,7 +137,7 @@ async fn attempt(
         );
         let mut page = page();
         page.layout.flash = vec![lost];
-        return Ok(Attempt::NotMade(Page(page).refused()));
+        return Ok(Attempt::NotMade(Page(page).unprocessable()));
     }
     match accounts.attempt_log_in(session, &form.email, &form.password).await {
         Ok(Some(user)) => Ok(Attempt::Valid(user)),
@@ -146,7 +146,7 @@ async fn attempt(
             let problem = too_many_attempts(error)?;
             let page = page();
             let page = LoginPage { layout: page.layout.alert(&problem), ..page };
-            Ok(Attempt::NotMade(Page(page).later(problem)))
+            Ok(Attempt::NotMade(Page(page).retry_later(problem)))
         }
     }
 }

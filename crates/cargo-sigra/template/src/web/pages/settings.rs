@@ -29,7 +29,7 @@ struct SettingsPage {
 
 impl SettingsPage {
     /// Says how long users can get a deleted account back.
-    fn time_to_change_their_mind(&self) -> String {
+    fn deletion_notice(&self) -> String {
         match self.grace_days {
             Some(days) => {
                 t!("You'll have {days} day to change your mind", "You'll have {days} days to change your mind", days)
@@ -46,7 +46,7 @@ pub async fn index(
 ) -> Result<Page<impl Template>> {
     let user = scope.user();
     Ok(Page(SettingsPage {
-        layout: Layout::new(t!("Settings"), &session, Some(&scope)).at(PATH),
+        layout: Layout::new(t!("Settings"), &session, Some(&scope)).active_path(PATH),
         email: user.email.clone(),
         is_confirmed: user.confirmed_at.is_some(),
         has_password: user.hashed_password.is_some(),

@@ -46,7 +46,7 @@ struct SudoPage {
 }
 
 impl SudoPage {
-    fn what_to_do(&self) -> &'static str {
+    fn instructions(&self) -> &'static str {
         // <mfa>
         if self.prompt.is_some() {
             return t!("To continue, present your second factor again.");
@@ -142,7 +142,7 @@ pub async fn create(
             // <mfa>
             let form = page(&accounts, layout, &scope, &Options::default()).await?;
             // </mfa>
-            Ok(form.later(problem))
+            Ok(form.retry_later(problem))
         }
     }
 }

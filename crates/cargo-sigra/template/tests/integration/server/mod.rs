@@ -25,7 +25,7 @@ use crate::support::login_form;
 const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 const SESSION_COOKIES: [&str; 2] = ["_my_app_key", "_my_app_web_user_remember_me"];
 /// Longer than any step takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server. Dropping it kills the process, even if a test fails.
 pub struct Server {
@@ -46,7 +46,7 @@ impl Server {
         let visitor = Browser::new();
         // Another process may have taken the port in the meantime.
         while !server.log().contains("listening") || visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
-            assert!(begun.elapsed() < PATIENCE, "the server does not respond");
+            assert!(begun.elapsed() < TIMEOUT, "the server does not respond");
             if server.child().try_wait().expect("a child").is_some() {
                 server = Self::spawn(database_url, settings);
             }
@@ -94,7 +94,7 @@ impl Server {
         assert!(signaled.success());
         let (begun, mut took) = (Instant::now(), Duration::ZERO);
         while child.try_wait().expect("a child").is_none() {
-            assert!(begun.elapsed() < 2 * PATIENCE, "the server does not stop");
+            assert!(begun.elapsed() < 2 * TIMEOUT, "the server does not stop");
             let nap = Instant::now();
             thread::sleep(NAP);
             took += nap.elapsed().min(2 * NAP);
@@ -111,7 +111,7 @@ impl Server {
     pub fn wait_for_log(&self, text: &str) {
         let begun = Instant::now();
         while !self.log().contains(text) {
-            assert!(begun.elapsed() < PATIENCE, "the log of the server has no {text}");
+            assert!(begun.elapsed() < TIMEOUT, "the log of the server has no {text}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -171,8 +171,7 @@ impl Answer {
 
 impl Browser {
     pub fn new() -> Self {
-        let config =
-            Agent::config_builder().max_redirects(0).http_status_as_error(false).timeout_global(Some(PATIENCE));
+        let config = Agent::config_builder().max_redirects(0).http_status_as_error(false).timeout_global(Some(TIMEOUT));
         Self { agent: config.build().into(), cookies: BTreeMap::new() }
     }
 
@@ -257,7 +256,7 @@ fn reachable(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Respon
         Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => None,
         Ok(response) if response.status().is_server_error() => panic!("the server failed: {}", response.status()),
         Ok(response) => Some(response),
-        Err(ureq::Error::Timeout(_)) => panic!("no response for {PATIENCE:?}"),
+        Err(ureq::Error::Timeout(_)) => panic!("no response for {TIMEOUT:?}"),
         Err(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 
 use crate::config::{AppEnv, Settings};
 
-pub struct PlainCookie {
+pub struct UnsignedCookie {
     /// Without the prefix that it has in production.
     pub name: &'static str,
     /// The browser sends it only to pages below.
@@ -16,7 +16,7 @@ pub struct PlainCookie {
     pub max_age: u32,
 }
 
-impl PlainCookie {
+impl UnsignedCookie {
     /// Returns the value that the browser sent.
     pub fn read<'a>(&self, headers: &'a HeaderMap, app_env: AppEnv) -> Option<&'a str> {
         let prefix = self.prefix(app_env);

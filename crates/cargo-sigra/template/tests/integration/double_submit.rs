@@ -18,7 +18,7 @@ fn key_on(page: &TestResponse) -> String {
 }
 
 /// Opens a page and presses its button twice: before the response to the first press, and after it.
-async fn press_twice(browser: &TestClient, page: &str, path: &str, fields: &[(&str, &str)]) -> TestResponse {
+async fn submit_twice(browser: &TestClient, page: &str, path: &str, fields: &[(&str, &str)]) -> TestResponse {
     let key = key_on(&browser.get(page).await);
     let form = [fields, &[("_idempotency_key", &key)]].concat();
     let (first_answer_is_lost, early) = (browser.fork(), browser.fork());
@@ -93,11 +93,11 @@ async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
     let form = login_form(&user.email, VALID_PASSWORD);
-    assert_redirected_to(&press_twice(&browser, "/users/log-in", "/users/log-in", &form).await, AFTER_LOGIN_PATH);
+    assert_redirected_to(&submit_twice(&browser, "/users/log-in", "/users/log-in", &form).await, AFTER_LOGIN_PATH);
     assert_eq!(sessions(&host).await, 1);
 
     let password = [("user[password]", VALID_PASSWORD)];
-    assert_redirected_to(&press_twice(&browser, "/users/sudo", "/users/sudo", &password).await, AFTER_LOGIN_PATH);
+    assert_redirected_to(&submit_twice(&browser, "/users/sudo", "/users/sudo", &password).await, AFTER_LOGIN_PATH);
     assert_eq!(browser.get("/dashboard").await.status(), 200);
     assert_eq!(sessions(&host).await, 1);
 }
@@ -109,7 +109,7 @@ async fn invariant_10_pressing_the_button_of_a_login_link_twice_logs_in() {
     let (user, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/log-in/link", &crate::support::email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
-    assert_redirected_to(&press_twice(&browser, &link, &link, &[]).await, AFTER_LOGIN_PATH);
+    assert_redirected_to(&submit_twice(&browser, &link, &link, &[]).await, AFTER_LOGIN_PATH);
     assert_eq!(browser.get("/dashboard").await.status(), 200);
     assert_eq!(sessions(&host).await, 1);
 }
@@ -123,7 +123,7 @@ async fn invariant_10_pressing_the_button_of_a_reset_link_twice_sets_the_passwor
     let link = host.link_to(&user.email).await;
     let new = "four other words in a row";
     let form = [crate::support::password_form(new, new), vec![("_method", "put")]].concat();
-    assert_redirected_to(&press_twice(&browser, &link, &link, &form).await, "/users/log-in");
+    assert_redirected_to(&submit_twice(&browser, &link, &link, &form).await, "/users/log-in");
     let told = browser.get("/users/log-in").await.text();
     assert!(!told.contains("already used"), "{told}");
     assert!(host.can_log_in(&user.email, new).await);
@@ -141,7 +141,7 @@ async fn invariant_10_a_second_factor_that_is_sent_twice_logs_in_and_uses_one_co
         let browser = host.client();
         browser.post("/users/log-in", &login_form(&user.email, VALID_PASSWORD)).await;
         assert_redirected_to(
-            &press_twice(&browser, challenge, challenge, &[("user[code]", &code)]).await,
+            &submit_twice(&browser, challenge, challenge, &[("user[code]", &code)]).await,
             AFTER_LOGIN_PATH,
         );
         assert_eq!(browser.get("/dashboard").await.status(), 200);
