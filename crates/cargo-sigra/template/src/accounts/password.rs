@@ -123,11 +123,11 @@ impl Accounts {
     /// Returns the accounts at providers that the user can log in with, in words.
     async fn linked_accounts_in(&self, conn: &mut Connection, user: &User) -> Result<Vec<String>, sigra::Error> {
         let identities = self.sigra.identities().list_in(conn, &user.id).await?;
-        let in_words = |identity: sigra::oauth::Identity| {
+        let describe = |identity: sigra::oauth::Identity| {
             let label = self.provider_label(&identity.provider);
             identity.email.map_or_else(|| label.clone(), |email| format!("{label} ({email})"))
         };
-        Ok(identities.into_iter().map(in_words).collect())
+        Ok(identities.into_iter().map(describe).collect())
     }
     // </oauth>
 
