@@ -169,6 +169,18 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }
 
+    /// Returns the time of the earliest valid recovery link that was sent to the same email address, or of the link
+    /// itself.
+    pub(crate) async fn earliest_recovery_in(
+        self,
+        conn: &mut Connection<U>,
+        link: &SentToken<U>,
+    ) -> Result<OffsetDateTime, Error> {
+        let sent = self.sent_within(Context::Recovery);
+        let oldest = store::email_tokens::oldest_recovery_token_to::<U>(conn, &link.user.id(), &link.to, sent).await?;
+        Ok(oldest.map_or(link.at, |oldest| oldest.min(link.at)))
+    }
+
     /// Returns the window in which a token must have been sent to be valid now.
     fn sent_within(self, context: Context<'_>) -> Window {
         Window::of(self.ttl(context), self.sigra.now())

@@ -73,9 +73,13 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// email that reports a first second factor or a new email address, in case somebody else made that change. A user
     /// who opens it has the mailbox that was enough to log in before. So second factors that were added since are
     /// removed, and backup codes, sessions, known and trusted browsers, personal access tokens, the access of programs
-    /// by OAuth and tokens in other emails are revoked, including later recovery links. Earlier recovery links stay: a
-    /// thief who changed the email address to one of theirs has only later ones. All identities are unlinked, also
-    /// older ones: with one, a thief would be back at once, and could do it again.
+    /// by OAuth and tokens in other emails are revoked, including later recovery links, and all to the same email
+    /// address. If an earlier one of those is valid, what happened after that one is undone too. Earlier recovery links
+    /// to other addresses stay: a thief who changed the email address to one of theirs has only later ones.
+    ///
+    /// Older identities and passkeys may be a thief's too, who would be back at once, and could do it again. So all
+    /// identities are unlinked, and a passkey that stays can't log in until it was used as a second factor. It isn't
+    /// removed, because then a mailbox would be enough to get around the second factor of a user who stopped using it.
     ///
     /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
     /// link was sent to](crate::token::SentToken::to) and sets another password.
@@ -93,9 +97,11 @@ impl<U: AuthUser> Recovery<'_, U> {
         let sent = self.sigra.email_tokens().take_in(conn, token, Context::Recovery).await?;
         let Checked::Valid(sent) = sent else { return Ok(Checked::Invalid) };
         let user = sent.user.id();
-        self.sigra.mfa().delete_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
+        let since = self.sigra.email_tokens().earliest_recovery_in(conn, &sent).await?;
+        self.sigra.mfa().delete_since(conn, &user, since - CLOCKS_DIFFER, client).await?;
+        store::passkeys::restrict_to_second_factor::<U>(conn, &user).await?;
         self.unlink_all(conn, &user, client).await?;
-        store::email_tokens::delete_recovery_tokens_after::<U>(conn, &user, sent.at).await?;
+        store::email_tokens::delete_recovery_tokens::<U>(conn, &user, since, &sent.to).await?;
         let revoked = self.sigra.sessions().end_all_access_in(conn, &user, None).await?;
         self.sigra.audit().record_in(conn, &own_event(audit::ACCOUNT_RECOVERED, &user, client)).await?;
         Ok(Checked::Valid(Recovered { sent, revoked }))

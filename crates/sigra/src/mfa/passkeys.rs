@@ -66,8 +66,8 @@ impl<U: AuthUser> PasskeyLogin<U> {
 pub(super) struct UsedPasskey {
     id: Uuid,
     result: AuthenticationResult,
-    /// Whether the browser found it without the user's email address.
-    was_discovered: bool,
+    /// Whether it logs in: the browser found it without the user's email address.
+    logs_in: bool,
 }
 
 /// A pending challenge and its purpose. The database keeps it until the answer arrives, which takes it out, so that
@@ -178,6 +178,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             user_handle,
             credential: serde_json::to_string(&credential)?,
             is_discoverable: answer.extensions.cred_props.as_ref().and_then(|properties| properties.rk),
+            is_second_factor_only: false,
             name: read_name(name).unwrap_or_else(|| device_name(&session.client())),
             last_used_at: now,
             inserted_at: now,
@@ -229,7 +230,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(challenge)
     }
 
-    /// Verifies the answer to a pending login challenge, and returns the user it belongs to.
+    /// Verifies the answer to a pending login challenge, and returns the user it belongs to. After an account was
+    /// [recovered](crate::Recovery::recover_in), a passkey can't log in until it was used as a second factor.
     ///
     /// # Errors
     ///
@@ -249,13 +251,14 @@ impl<U: AuthUser> Passkeys<'_, U> {
         };
         let mut conn = self.sigra.pool().acquire().await?;
         let row = store::passkeys::find::<U>(&mut conn, credential_id).await?;
-        let Some(row) = row.filter(|row| row.user_handle == user_handle) else { return Ok(Checked::Invalid) };
+        let can_log_in = |row: &PasskeyRow<_>| row.user_handle == user_handle && !row.is_second_factor_only;
+        let Some(row) = row.filter(can_log_in) else { return Ok(Checked::Invalid) };
         let credential = read_credential(&row)?;
         let key = DiscoverableKey::from(&credential);
         let Some(result) = checked(webauthn.finish_discoverable_authentication_v2(answer, state, &key)) else {
             return Ok(Checked::Invalid);
         };
-        let used = UsedPasskey { id: row.id, result, was_discovered: true };
+        let used = UsedPasskey { id: row.id, result, logs_in: true };
         let user = store::users::find::<U>(&mut conn, &row.user).await?.filter(AuthUser::is_active);
         Ok(user.map(|user| PasskeyLogin { user, used }).into())
     }
@@ -266,7 +269,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was suspended, or the user or their passkey was deleted, since.
+    /// [`Error::CredentialsChanged`] if since then the user was suspended, the account was recovered, or the user or
+    /// their passkey was deleted.
     pub async fn log_in(
         self,
         session: &CookieSession,
@@ -369,11 +373,11 @@ impl<U: AuthUser> Passkeys<'_, U> {
         };
         let mut conn = self.sigra.pool().acquire().await?;
         let row = store::passkeys::find::<U>(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
-        Ok(row.map(|row| UsedPasskey { id: row.id, result, was_discovered: false }))
+        Ok(row.map(|row| UsedPasskey { id: row.id, result, logs_in: false }))
     }
 
-    /// Records the use of a passkey. Returns whether it still exists and its counter has advanced: another request may
-    /// have used it since the challenge was created. The user's row must be locked.
+    /// Records the use of a passkey. Returns whether it still exists, can do what it did, and its counter has advanced:
+    /// another request may have used it since the challenge was created. The user's row must be locked.
     pub(super) async fn note(self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
         let row = store::passkeys::find::<U>(&mut *conn, used.result.cred_id()).await?;
         let Some(row) = row.filter(|row| row.id == used.id) else { return Ok(false) };
@@ -383,7 +387,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             return Ok(false);
         }
         let (credential, now) = (serde_json::to_string(&credential)?, self.sigra.now());
-        Ok(store::passkeys::note_use::<U>(conn, row.id, &credential, used.was_discovered, now).await?)
+        Ok(store::passkeys::note_use::<U>(conn, row.id, &credential, used.logs_in, now).await?)
     }
 
     pub(super) async fn list_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {

@@ -145,14 +145,31 @@ pub(crate) async fn newest_recovery_token<U: AuthUser>(
     read(&row, |row| row.optional_time("newest"))
 }
 
-/// Deletes the recovery links of a user that were sent after a time.
-pub(crate) async fn delete_recovery_tokens_after<U: AuthUser>(
+/// Returns when the oldest of a user's recovery links to an email address was sent, of those that were sent within a
+/// time.
+pub(crate) async fn oldest_recovery_token_to<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    sent_to: &str,
+    sent: Window,
+) -> sqlx::Result<Option<OffsetDateTime>> {
+    const OLDEST: &str = "SELECT min(inserted_at) AS oldest FROM users_tokens
+        WHERE user_id = $1 AND context = 'recovery' AND sent_to = $2 AND inserted_at > $3 AND inserted_at <= $4";
+    let oldest = query::<U::Database>(OLDEST).bind(user.clone()).bind(sent_to).bind_window(sent);
+    let row = oldest.fetch_one(conn).await?;
+    read(&row, |row| row.optional_time("oldest"))
+}
+
+/// Deletes the recovery links of a user that were sent after a time, and all to an email address.
+pub(crate) async fn delete_recovery_tokens<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
     after: OffsetDateTime,
+    sent_to: &str,
 ) -> sqlx::Result<()> {
-    const DELETE: &str = "DELETE FROM users_tokens WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2";
-    query::<U::Database>(DELETE).bind(user.clone()).bind(Time(after)).execute(conn).await.map(drop)
+    const DELETE: &str = "DELETE FROM users_tokens
+        WHERE user_id = $1 AND context = 'recovery' AND (inserted_at > $2 OR sent_to = $3)";
+    query::<U::Database>(DELETE).bind(user.clone()).bind(Time(after)).bind(sent_to).execute(conn).await.map(drop)
 }
 
 /// Deletes a batch of tokens that were sent before a time. Recovery links stay.

@@ -32,6 +32,8 @@ pub(crate) struct PasskeyRow<Id> {
     /// Whether browsers find it without the user's email address, so that it can log in. `None` if the browser that
     /// created it didn't say.
     pub is_discoverable: Option<bool>,
+    /// Whether it can't log in, because the account was recovered and it wasn't used as a second factor since.
+    pub is_second_factor_only: bool,
     /// The name that the user gave it.
     pub name: String,
     /// When it was last used.
@@ -83,24 +85,27 @@ fn passkey_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<PasskeyRow<U::Id>> {
         user_handle: row.value("user_handle")?,
         credential: row.value("credential")?,
         is_discoverable: row.value("discoverable")?,
+        is_second_factor_only: row.value("second_factor_only")?,
         name: row.value("name")?,
         last_used_at: row.time("last_used_at")?,
         inserted_at: row.time("inserted_at")?,
     })
 }
 
-/// Records the use of a passkey, with its new counter, and that browsers find it if that was seen. Returns whether it
-/// still exists.
+/// Records the use of a passkey, with its new counter. A use as a second factor lets it log in again after a recovery.
+/// A login also records that browsers find the passkey. Returns whether it still exists, and can log in if it did.
 pub(crate) async fn note_use<U: AuthUser>(
     conn: &mut Connection<U>,
     id: Uuid,
     credential: &str,
-    was_discovered: bool,
+    logs_in: bool,
     now: OffsetDateTime,
 ) -> sqlx::Result<bool> {
     const NOTE: &str = "UPDATE users_passkeys
-        SET credential = $2, last_used_at = $3, discoverable = CASE WHEN $4 THEN true ELSE discoverable END WHERE id = $1";
-    let used = query::<U::Database>(NOTE).bind(id).bind(credential).bind(Time(now)).bind(was_discovered);
+        SET credential = $2, last_used_at = $3, discoverable = CASE WHEN $4 THEN true ELSE discoverable END,
+            second_factor_only = false
+        WHERE id = $1 AND NOT ($4 AND second_factor_only)";
+    let used = query::<U::Database>(NOTE).bind(id).bind(credential).bind(Time(now)).bind(logs_in);
     Ok(used.execute(conn).await? == 1)
 }
 
@@ -142,6 +147,12 @@ pub(crate) async fn delete_since<U: AuthUser>(
 ) -> sqlx::Result<u64> {
     let delete = query::<U::Database>("DELETE FROM users_passkeys WHERE user_id = $1 AND inserted_at >= $2");
     delete.bind(user.clone()).bind(Time(since)).execute(conn).await
+}
+
+/// Keeps a user's passkeys from logging in, until they are used as second factors. The user's row must be locked.
+pub(crate) async fn restrict_to_second_factor<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<()> {
+    let restrict = query::<U::Database>("UPDATE users_passkeys SET second_factor_only = true WHERE user_id = $1");
+    restrict.bind(user.clone()).execute(conn).await.map(drop)
 }
 
 /// Inserts a challenge.

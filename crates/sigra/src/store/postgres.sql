@@ -51,6 +51,7 @@ CREATE TABLE users_passkeys (
     user_handle   uuid        NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    text        NOT NULL, -- the public key and its counter, as JSON
     discoverable  boolean, -- whether it can log in; NULL: the browser didn't say
+    second_factor_only boolean NOT NULL DEFAULT false, -- since a recovery, until used
     name          text        NOT NULL,
     last_used_at  timestamptz NOT NULL,
     inserted_at   timestamptz NOT NULL

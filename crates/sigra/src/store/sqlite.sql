@@ -52,6 +52,7 @@ CREATE TABLE users_passkeys (
     user_handle   BLOB    NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    TEXT    NOT NULL, -- the public key and its counter, as JSON
     discoverable  INTEGER CHECK (discoverable IN (0, 1)), -- whether it can log in; NULL: the browser didn't say
+    second_factor_only INTEGER NOT NULL DEFAULT 0 CHECK (second_factor_only IN (0, 1)), -- since a recovery, until used
     name          TEXT    NOT NULL,
     last_used_at  INTEGER NOT NULL,
     inserted_at   INTEGER NOT NULL

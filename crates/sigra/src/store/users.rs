@@ -82,13 +82,16 @@ impl OtherWays<'_> {
 }
 
 /// Returns an SQL condition: whether the user `$2` can log in without the row with the ID `$1`, a passkey or an
-/// identity. A passkey that browsers find only with an email address can't log in. `$3` to `$5` are the fields of
+/// identity. A passkey that browsers find only with an email address can't log in, and neither can one that is only a
+/// second factor. `$3` to `$5` are the fields of
 /// [`OtherWays`], the last one as its [list](OtherWays::provider_list).
 pub(super) fn has_another_way_in<U: AuthUser>() -> String {
     format!(
         "($3 OR EXISTS (SELECT 1 FROM {users} u WHERE u.id = $2 AND u.hashed_password IS NOT NULL)
           OR ($4 AND EXISTS (
-              SELECT 1 FROM users_passkeys p WHERE p.user_id = $2 AND p.id <> $1 AND p.discoverable IS NOT FALSE))
+              SELECT 1 FROM users_passkeys p
+              WHERE p.user_id = $2 AND p.id <> $1
+                AND p.discoverable IS NOT FALSE AND NOT p.second_factor_only))
           OR EXISTS (
               SELECT 1 FROM user_identities i
               WHERE i.user_id = $2 AND i.id <> $1 AND replace($5, ',' || i.provider || ',', '') <> $5))",

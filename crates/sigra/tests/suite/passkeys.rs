@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::Value;
 use sigra::{
-    audit,
+    EmailToken, audit,
     testing::{
         TestClient, TestHost, TestResponse, assert_audit_event, assert_problem, assert_redirected_to, assert_status,
     },
@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 
 use super::{
     authenticator::Authenticator,
-    host::{Host, MINUTE, SECOND, User, who},
+    host::{DAY, Host, MINUTE, SECOND, User, who},
+    recovery::{link, recover},
 };
 
 pub async fn challenge(browser: &TestClient, path: &str) -> Value {
@@ -61,6 +62,12 @@ pub async fn user_with_passkey(host: &Host) -> (User, TestClient, Authenticator)
     let mut authenticator = Authenticator::new();
     assert_eq!(register(&browser, &mut authenticator).await.lines().count(), 10);
     (user, browser, authenticator)
+}
+
+/// A recovery link to another address than that of the first factor, so that it undoes only what happens from now on.
+async fn link_to_another_address(host: &Host, user: &User) -> EmailToken {
+    let user = User { email: format!("old-{}", user.email), ..user.clone() };
+    link(&host.sigra, &user).await
 }
 
 async fn only_passkey(host: &Host, user: &User) -> sigra::mfa::Passkey {
@@ -290,6 +297,69 @@ async fn invariant_20_a_passkey_that_browsers_do_not_find_is_no_way_to_log_in() 
     assert_status(&browser.post(&delete, &[]).await, 200);
     let second = only_passkey(&host, &user).await.id;
     assert_problem(&browser.post(&format!("/passkeys/{second}/delete"), &[]).await, StatusCode::CONFLICT);
+}
+
+/// A thief may have added it long before the change that the owner undoes.
+#[tokio::test]
+async fn invariant_11_after_a_recovery_an_older_passkey_logs_in_only_once_it_was_a_second_factor() {
+    let host = Host::new().await;
+    let (user, browser, mut owners) = user_with_passkey(&host).await;
+    let mut thiefs = Authenticator::new();
+    register(&browser, &mut thiefs).await;
+    host.clock().advance(DAY);
+    let verified = host.client();
+    let answer = thiefs.sign(&challenge(&verified, "/passkeys/log-in").await);
+    assert!(recover(&host.sigra, &link_to_another_address(&host, &user).await).await);
+
+    assert_status(&send(&verified, "/passkeys/log-in", &answer).await, 422);
+    for authenticator in [&mut owners, &mut thiefs] {
+        assert!(!logs_in(&host, authenticator).await);
+    }
+    let owner = host.client();
+    assert_redirected_to(&host.post_log_in(&owner, &user, false).await, "/mfa-challenge");
+    let answer = owners.sign(&challenge(&owner, "/passkeys/challenge").await);
+    assert_status(&send(&owner, "/passkeys/challenge", &answer).await, 200);
+    assert!(logs_in(&host, &mut owners).await);
+    assert!(!logs_in(&host, &mut thiefs).await);
+}
+
+/// Otherwise a user without a password could be left with no way to log in.
+#[tokio::test]
+async fn invariant_20_a_passkey_that_is_only_a_second_factor_is_no_way_to_log_in() {
+    let host = Host::new().await;
+    let (user, _, mut kept) = user_with_passkey(&host).await;
+    host.clock().advance(DAY);
+    assert!(recover(&host.sigra, &link_to_another_address(&host, &user).await).await);
+    let browser = host.client();
+    host.post_log_in(&browser, &user, false).await;
+    let answer = kept.sign(&challenge(&browser, "/passkeys/challenge").await);
+    assert_status(&send(&browser, "/passkeys/challenge", &answer).await, 200);
+    let kept = only_passkey(&host, &user).await.id;
+    register(&browser, &mut Authenticator::new()).await;
+    host.execute("UPDATE users SET hashed_password = NULL").await;
+    let passkeys = host.sigra.mfa().list(&user.id).await.unwrap().passkeys;
+    let added = passkeys.into_iter().find(|passkey| passkey.id != kept).expect("the new one").id;
+    host.execute("UPDATE users_passkeys SET second_factor_only = true").await;
+    assert_problem(&browser.post(&format!("/passkeys/{added}/delete"), &[]).await, StatusCode::CONFLICT);
+    host.execute("UPDATE users_passkeys SET second_factor_only = false").await;
+    assert_status(&browser.post(&format!("/passkeys/{added}/delete"), &[]).await, 200);
+}
+
+/// A login that was verified before the recovery commits after it, or is ended by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_11_a_recovery_locks_out_a_passkey_that_logs_in_at_the_same_moment() {
+    let host = Host::new().await;
+    for _ in 0..10 {
+        let (user, _, mut thiefs) = user_with_passkey(&host).await;
+        host.clock().advance(DAY);
+        let link = link_to_another_address(&host, &user).await;
+        let browser = host.client();
+        let answer = thiefs.sign(&challenge(&browser, "/passkeys/log-in").await);
+        let (is_back, _) = tokio::join!(recover(&host.sigra, &link), send(&browser, "/passkeys/log-in", &answer));
+        assert!(is_back);
+        host.sigra().catch_up().await;
+        assert_eq!(who(&browser).await, "anonymous");
+    }
 }
 
 #[tokio::test]

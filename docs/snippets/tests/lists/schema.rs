@@ -110,7 +110,8 @@ fn common(line: &str) -> String {
         .replace(" CHECK (remembered IN (0, 1))", "")
         .replace(" CHECK (mfa_pending IN (0, 1))", "")
         .replace(" CHECK (mfa_verified IN (0, 1))", "")
-        .replace(" CHECK (discoverable IN (0, 1))", "");
+        .replace(" CHECK (discoverable IN (0, 1))", "")
+        .replace(" CHECK (second_factor_only IN (0, 1))", "");
     let code: Vec<&str> = code.split_whitespace().filter(|word| !TYPES.contains(&word.trim_end_matches(','))).collect();
     format!("{} --{comment}", code.join(" ").trim_end_matches(','))
 }

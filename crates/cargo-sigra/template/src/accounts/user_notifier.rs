@@ -386,7 +386,7 @@ impl UserNotifier {
     pub fn account_recovered(&self, user: &User) -> Mail {
         compose_alert(user, || {
             let what = t!(
-                "You recovered your account with the link that we sent you. It has this email address and your new password. Second factors added since then and all linked accounts were removed, and all devices were logged out."
+                "You recovered your account with the link that we sent you. It has this email address and your new password. Second factors added since then and all linked accounts were removed, and all devices were logged out. Older second factors stayed: log in with your new password, and remove any that isn't yours."
             );
             EmailContent {
                 subject: t!("You got your account back"),
