@@ -293,7 +293,10 @@ async fn a_device_is_connected_by_its_code_in_the_session_that_entered_it() {
     let (_, thief) = host.authenticated_fixture().await;
     assert_redirected_to(&thief.post("/device/decision", &allow).await, "/device");
     assert_redirected_to(&browser.post("/device/decision", &allow).await, "/users/sessions");
-    assert_contains(&browser.get("/users/sessions").await, "MyApp CLI has access now.");
+    assert_contains(
+        &browser.get("/users/sessions").await,
+        "MyApp CLI can have access now. Go back to it. Once it has logged in",
+    );
     let form = [("grant_type", DEVICE_CODE), ("client_id", CLIENT), ("device_code", &device_code)];
     assert!(is_open(&host, &field(&program(&host).post("/oauth/token", &form).await, "access_token")).await);
 }

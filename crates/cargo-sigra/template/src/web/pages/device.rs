@@ -139,9 +139,14 @@ pub async fn decide(
         None => None,
     };
     let (kind, text) = match (decided, form.decision.is_allowed()) {
-        (Some(request), true) => {
-            (Flash::Info, t!("{program} has access now. Go back to it.", program = request.client.name()))
-        }
+        // The program gets access, and a row in the list, when it asks for its tokens.
+        (Some(request), true) => (
+            Flash::Info,
+            t!(
+                "{program} can have access now. Go back to it. Once it has logged in, it's listed here.",
+                program = request.client.name()
+            ),
+        ),
         (Some(request), false) => (Flash::Info, t!("{program} has no access.", program = request.client.name())),
         (None, _) => (Flash::Error, t!("No program is waiting with that code. Check it, or start again.").to_owned()),
     };
