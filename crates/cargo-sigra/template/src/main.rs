@@ -24,6 +24,9 @@ const CSRF_LOG_DIRECTIVE: &str = "tower_http::csrf=info";
 /// How long a shutdown waits for work without a client, such as emails that are being sent.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How long it then waits for the database to release the other emails. Without that, they are sent half a minute later.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long `check-health` waits.
 const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -57,15 +60,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let listener = listen(state.settings.listen).await?;
     welcome(&state.settings);
     // <live>
-    let sigra = state.sigra.clone();
+    let closing = state.sigra.close_live_connections();
     // </live>
-    let shutdown = async move {
-        shutdown_signal().await;
-        // <live>
-        sigra.close_live_connections().await;
-        // </live>
-    };
-    server::serve(listener, router, shutdown).await;
+    // <!live>
+    // let closing = std::future::ready(());
+    // </!live>
+    server::serve(listener, router, shutdown_signal(), closing).await;
     finish_work(&state).await;
     Ok(())
 }
@@ -119,7 +119,7 @@ async fn finish_work(state: &AppState) {
         mailer.settle().await;
     };
     if tokio::time::timeout(DRAIN_TIMEOUT, drain).await.is_err() {
-        let mails = mailer.release_unsent().await;
+        let mails = tokio::time::timeout(RELEASE_TIMEOUT, mailer.release_unsent()).await.ok();
         tracing::warn!(mails, "some emails were not sent before the shutdown: the next start sends them");
     }
 }

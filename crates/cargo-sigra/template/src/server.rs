@@ -30,8 +30,13 @@ const GRACEFUL_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Serves until the shutdown begins. Then no connection is accepted, and open requests get responses while there is
-/// time.
-pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Output = ()>) {
+/// time. Meanwhile, `closing` runs. It can close live connections, because no client can connect again here.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    shutdown: impl Future<Output = ()>,
+    closing: impl Future<Output = ()>,
+) {
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -52,7 +57,8 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
     drop(listener);
     stop.send_replace(true);
     let ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(GRACEFUL_SHUTDOWN_TIMEOUT, ended).await.is_err() {
+    let (ended, ()) = tokio::join!(timeout(GRACEFUL_SHUTDOWN_TIMEOUT, ended), closing);
+    if ended.is_err() {
         tracing::warn!(connections = connections.len(), "closing connections with open requests");
     }
     connections.shutdown().await;

@@ -4,11 +4,16 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::support::{Host, delete_account, email_form, password_form};
 use futures_util::{SinkExt, StreamExt};
+use my_app::server;
 use sigra::{
     live::LiveLimit,
     testing::{TestClient, TestHost},
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest, http::StatusCode},
@@ -253,6 +258,27 @@ async fn a_stopping_server_closes_live_connections_and_accepts_no_more() {
     timeout(TIMEOUT, closing).await.expect("in time").expect("no panic");
     let refused = connect(address, &browser, &format!("http://{address}")).await;
     assert_eq!(refused.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+}
+
+/// A client that connects again at once must reach another process, not one that is about to end.
+#[tokio::test]
+async fn a_stopping_server_accepts_no_connections_when_it_closes_the_live_ones() {
+    let host = Host::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopping) = oneshot::channel();
+    let (sigra, app) = (host.sigra().clone(), host.router());
+    let served = tokio::spawn(async move {
+        let stopped = async { stopping.await.expect("a signal") };
+        server::serve(listener, app, stopped, sigra.close_live_connections()).await;
+    });
+    let (_, browser) = host.authenticated_fixture().await;
+    let mut socket = open(address, &browser).await;
+    stop.send(()).expect("a server");
+    assert_eq!(close_code(&mut socket).await, Some(1001));
+    assert!(TcpStream::connect(address).await.is_err());
+    drop(socket);
+    timeout(PATIENCE, served).await.expect("in time").expect("no panic");
 }
 
 #[tokio::test]

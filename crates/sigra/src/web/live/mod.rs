@@ -266,6 +266,9 @@ impl<U: AuthUser> Sigra<U> {
     /// closed with [`CLOSE_GOING_AWAY`], so browsers connect to another process, and streams end. Returns when all are
     /// closed, after at most 2 seconds.
     ///
+    /// Browsers connect again at once. So stop accepting connections first, as `axum::serve` does when the future that
+    /// it gets completes. It then waits for streams, so they must end meanwhile:
+    ///
     /// ```
     /// # use sigra::doctest::User;
     /// async fn serve(
@@ -274,11 +277,14 @@ impl<U: AuthUser> Sigra<U> {
     ///     sigra: sigra::Sigra<User>,
     ///     stop: impl Future<Output = ()> + Send + 'static,
     /// ) -> std::io::Result<()> {
+    ///     let closing = sigra.clone();
     ///     let stop = async move {
     ///         stop.await;
-    ///         sigra.close_live_connections().await;
+    ///         tokio::spawn(async move { closing.close_live_connections().await });
     ///     };
-    ///     axum::serve(listener, app).with_graceful_shutdown(stop).await
+    ///     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    ///     sigra.close_live_connections().await; // the WebSockets that are still open
+    ///     Ok(())
     /// }
     /// ```
     pub async fn close_live_connections(&self) {
