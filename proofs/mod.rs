@@ -1,11 +1,12 @@
-//! Tests of the template that aren't generated: killed servers, two servers on one database, outages, and accounts in
-//! another application.
+//! Tests of the template that aren't generated: killed servers, two servers on one database, outages, new columns, and
+//! accounts in another application.
 //!
 //! They are part of the template's test binary, because they use its application and its server.
 
 mod crash;
 mod first_starts;
 mod installed;
+mod new_columns;
 #[cfg(feature = "postgres")]
 mod outage;
 mod two_servers;

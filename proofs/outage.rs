@@ -95,23 +95,6 @@ async fn waiting_for_a_locked_row_ends_with_503() {
     }
 }
 
-/// A newer version of the application adds a column while this one runs.
-#[tokio::test]
-async fn a_column_that_another_process_adds_fails_no_request() {
-    let host = Host::new().await;
-    let user = host.registered_fixture().await;
-    // On one connection after another.
-    let log_in_everywhere = async || {
-        for _ in 0..host.pool.size() + 2 {
-            assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
-            host.confirm(&user).await;
-        }
-    };
-    log_in_everywhere().await;
-    sqlx::raw_sql("ALTER TABLE users ADD COLUMN shoe_size integer").execute(&host.pool).await.expect("added");
-    log_in_everywhere().await;
-}
-
 #[tokio::test]
 async fn a_start_waits_for_a_database_server_that_is_starting() {
     let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));

@@ -17,8 +17,6 @@ mod deadlocks;
 mod imports;
 #[path = "postgres/locks.rs"]
 mod locks;
-#[path = "postgres/new_columns.rs"]
-mod new_columns;
 mod suite;
 
 mod database {

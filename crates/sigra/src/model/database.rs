@@ -54,8 +54,9 @@ pub trait Dialect:
     const LOCK_ROWS: &'static str;
     /// The clause that skips rows that other transactions have locked.
     const SKIP_LOCKED: &'static str;
-    /// Whether to prepare statements that return all columns of a table only once for each connection.
-    const KEEPS_ALL_COLUMNS: bool;
+    /// The statement that makes a connection notice that a table has another column. `None` if preparing a statement
+    /// does.
+    const NOTICE_COLUMNS: Option<&'static str>;
     /// How long the database may take to respond. `None` if it is in the same process.
     const RESPONSE_LIMIT: Option<Duration>;
     /// Copies what the write-ahead log has into the database, where commits of users do that.

@@ -30,9 +30,7 @@ impl Dialect for Postgres {
     const LOCK_USERS: &'static str = "FOR NO KEY UPDATE OF u";
     const LOCK_ROWS: &'static str = "FOR UPDATE";
     const SKIP_LOCKED: &'static str = "FOR UPDATE SKIP LOCKED";
-    // Once the table has another column, PostgreSQL refuses them until the connection is closed: "cached plan must not
-    // change result type", SQLSTATE 0A000.
-    const KEEPS_ALL_COLUMNS: bool = false;
+    const NOTICE_COLUMNS: Option<&'static str> = None;
     // Longer than the locks of `BEGIN` and the commits of a slow disk.
     const RESPONSE_LIMIT: Option<Duration> = Some(Duration::from_secs(15));
     const CHECKPOINT: Option<Checkpoint> = None;

@@ -36,7 +36,8 @@ impl Dialect for Sqlite {
     const LOCK_USERS: &'static str = "";
     const LOCK_ROWS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
-    const KEEPS_ALL_COLUMNS: bool = true;
+    // Preparing a statement doesn't read the schema again, but running one does.
+    const NOTICE_COLUMNS: Option<&'static str> = Some("SELECT 1 FROM sqlite_schema LIMIT 0");
     const RESPONSE_LIMIT: Option<Duration> = None;
     const CHECKPOINT: Option<Checkpoint> = Some(Checkpoint {
         run: "PRAGMA wal_checkpoint(PASSIVE)",

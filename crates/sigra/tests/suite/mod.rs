@@ -24,6 +24,7 @@ mod many_cookies;
 mod members;
 mod mfa_host;
 mod model;
+mod new_columns;
 mod oauth;
 mod oauth2_crate;
 mod oauth_host;

@@ -82,12 +82,9 @@ impl User {
 pub(super) fn query_user(
     sql: &'static str,
 ) -> QueryAs<'static, Database, User, <Database as sqlx::Database>::Arguments> {
-    sqlx::query_as(sql)
-        // <postgres>
-        // Prepares it each time: once a migration has added a column, PostgreSQL refuses a statement with `*` on each
-        // connection that has prepared it, such as those of old processes.
-        .persistent(false)
-    // </postgres>
+    // Prepares it each time: once a migration has added a column, a statement with `*` fails on each connection that has
+    // prepared it, such as those of old processes.
+    sqlx::query_as(sql).persistent(false)
 }
 
 // <languages>

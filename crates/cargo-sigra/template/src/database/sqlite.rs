@@ -12,7 +12,7 @@ use std::{
 use sqlx::migrate::{MigrateError, Migrator};
 // </migrates>
 use sqlx::{
-    ConnectOptions, Connection as _, SqliteConnection,
+    ConnectOptions, Connection as _, Executor as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -48,7 +48,14 @@ pub(super) fn pool_options() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         // Unlike a server, a file is still there when a connection is used again.
         .test_before_acquire(false)
+        .before_acquire(|conn, _| Box::pin(notice_columns(conn)))
         .after_release(|conn, _| Box::pin(has_no_open_transaction(conn)))
+}
+
+/// Makes a connection read the schema again if another process has migrated the database. Otherwise, sqlx panics at a
+/// statement with `*` whose table has another column, and the statement seems to have found nothing.
+async fn notice_columns(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
+    conn.execute("SELECT 1 FROM sqlite_schema LIMIT 0").await.map(|_| true)
 }
 
 /// Closes a connection whose transaction could not be rolled back, for example because the disk failed: the transaction
