@@ -278,7 +278,7 @@ async fn a_stopping_server_accepts_no_connections_when_it_closes_the_live_ones()
     assert_eq!(close_code(&mut socket).await, Some(1001));
     assert!(TcpStream::connect(address).await.is_err());
     drop(socket);
-    timeout(PATIENCE, served).await.expect("in time").expect("no panic");
+    timeout(TIMEOUT, served).await.expect("in time").expect("no panic");
 }
 
 #[tokio::test]
