@@ -106,7 +106,7 @@ suite(
         await send(page, { Code: waiting.user_code.toLowerCase() }, "Continue");
         assert.match(await page.getByRole("main").textContent(), /on Linux, with the IP address 127\.0\.0\.1/);
         await press(page, "Give access");
-        assert.match(await page.getByRole("status").textContent(), /MyApp CLI can have access now/);
+        assert.match(await page.getByRole("status").textContent(), /MyApp CLI can now access your account/);
         const polled = await oauth.deviceCodeGrantRequest(server, client, publicClient, waiting.device_code, FROM_LINUX);
         const tokens = await oauth.processDeviceCodeResponse(server, client, polled);
         assert.equal((await me(world.app.url, tokens.access_token)).status, 200);

@@ -78,8 +78,9 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// to other addresses stay: a thief who changed the email address to one of theirs has only later ones.
     ///
     /// Older identities and passkeys may be a thief's too, who would be back at once, and could do it again. So all
-    /// identities are unlinked, and a passkey that stays can't log in until it was used as a second factor. It isn't
-    /// removed, because then a mailbox would be enough to get around the second factor of a user who stopped using it.
+    /// identities are unlinked, and a passkey that stays can't log in until it has been used as a second factor. It
+    /// isn't removed, because then a mailbox would be enough to get around the second factor of a user who stopped
+    /// using it.
     ///
     /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
     /// link was sent to](crate::token::SentToken::to) and sets another password.

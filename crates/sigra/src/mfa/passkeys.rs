@@ -231,7 +231,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     }
 
     /// Verifies the answer to a pending login challenge, and returns the user it belongs to. After an account was
-    /// [recovered](crate::Recovery::recover_in), a passkey can't log in until it was used as a second factor.
+    /// [recovered](crate::Recovery::recover_in), a passkey can't log in until it has been used as a second factor.
     ///
     /// # Errors
     ///

@@ -83,8 +83,7 @@ impl OtherWays<'_> {
 
 /// Returns an SQL condition: whether the user `$2` can log in without the row with the ID `$1`, a passkey or an
 /// identity. A passkey that browsers find only with an email address can't log in, and neither can one that is only a
-/// second factor. `$3` to `$5` are the fields of
-/// [`OtherWays`], the last one as its [list](OtherWays::provider_list).
+/// second factor. `$3` to `$5` are the fields of [`OtherWays`], the last one as its [list](OtherWays::provider_list).
 pub(super) fn has_another_way_in<U: AuthUser>() -> String {
     format!(
         "($3 OR EXISTS (SELECT 1 FROM {users} u WHERE u.id = $2 AND u.hashed_password IS NOT NULL)

@@ -24,8 +24,8 @@ impl UserNotifier {
     }
 
     /// Counts an email of a kind to an address, and returns whether it may be sent. The count is for the address, not
-    /// for the visitor, and commits with the transaction that sends the email. The visitor must not learn that it
-    /// may not: that would reveal that there is an account.
+    /// for the visitor, and commits with the transaction that sends the email. The visitor must not learn of
+    /// a refusal, which would reveal that there is an account.
     pub(super) async fn may_mail(&self, conn: &mut Connection, kind: &str, email: &str) -> Result<bool, sigra::Error> {
         self.count_mail(conn, kind, &without_tag(email)).await
     }

@@ -16,8 +16,9 @@ impl Accounts {
 
     /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
     /// sent: restores the email address, removes second factors that were added, unlinks all accounts at providers,
-    /// deletes sessions and links, and cancels a scheduled deletion. An older passkey logs nobody in until it was used
-    /// after the password. Earlier failed logins no longer delay the user, and this browser becomes a known browser.
+    /// deletes sessions and links, and cancels a scheduled deletion. An older passkey logs nobody in until it has been
+    /// used after the password. Earlier failed logins no longer delay the user, and this browser becomes a known
+    /// browser.
     pub async fn recover_account(
         &self,
         session: &CookieSession,

@@ -295,7 +295,7 @@ async fn a_device_is_connected_by_its_code_in_the_session_that_entered_it() {
     assert_redirected_to(&browser.post("/device/decision", &allow).await, "/users/sessions");
     assert_contains(
         &browser.get("/users/sessions").await,
-        "MyApp CLI can have access now. Go back to it. Once it has logged in",
+        "MyApp CLI can now access your account. Go back to it. Once it has logged in",
     );
     let form = [("grant_type", DEVICE_CODE), ("client_id", CLIENT), ("device_code", &device_code)];
     assert!(is_open(&host, &field(&program(&host).post("/oauth/token", &form).await, "access_token")).await);

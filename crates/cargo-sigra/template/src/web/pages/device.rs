@@ -143,7 +143,7 @@ pub async fn decide(
         (Some(request), true) => (
             Flash::Info,
             t!(
-                "{program} can have access now. Go back to it. Once it has logged in, it's listed here.",
+                "{program} can now access your account. Go back to it. Once it has logged in, it's listed here.",
                 program = request.client.name()
             ),
         ),
